@@ -1,0 +1,278 @@
+"""What Storefront reads of Polar's answers.
+
+Each model takes the fields that are used and ignores the rest, keeps enumerations as plain
+strings and gives every field that an older or newer Polar may leave out a default, so that an
+API that grows does not break a shop. Amounts are integers in the currency's minor unit; times
+are aware datetimes in UTC.
+
+Source: recorded answers of Polar's API, versions 2026-04 and 2026-10, of 2026-11-22, and its
+older documentation (a link with singular ``product``, prices with an interval of their own).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+Metadata = dict[str, Any]
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """The base: immutable, built by keyword."""
+
+
+class SeatTier(Model):
+    """What a seat costs from ``min_seats`` to ``max_seats``, both inclusive."""
+
+    min_seats: int = 1
+    max_seats: int | None = None
+    price_per_seat: int = 0
+
+
+class SeatTiers(Model):
+    """A seat-based price. ``volume``: all seats cost the tier's rate; ``graduated``: each its own."""
+
+    seat_tier_type: str = "volume"
+    tiers: tuple[SeatTier, ...] = ()
+    minimum_seats: int = 1
+    maximum_seats: int | None = None
+
+
+class UnitTier(Model):
+    """What a unit costs up to and including ``bound``; a decimal string of minor units."""
+
+    unit_amount: str = "0"
+    bound: int | None = None
+
+
+class UnitTiers(Model):
+    """The tiers of a unit-based price."""
+
+    type: str = "volume"
+    tiers: tuple[UnitTier, ...] = ()
+
+
+class Meter(Model):
+    """What a usage-based price counts."""
+
+    id: str = ""
+    name: str = ""
+
+
+class Price(Model):
+    """One price of a product. ``amount_type`` says which of the amounts is meant.
+
+    ``fixed``: price_amount. ``free``: nothing (older). ``custom``: minimum_amount,
+    maximum_amount, preset_amount. ``seat_based``: seat_tiers. ``unit_based``: tiers,
+    minimum_units, maximum_units. ``metered_unit``: unit_amount (decimal string of minor units),
+    cap_amount, meter.
+    """
+
+    id: str
+    amount_type: str = "fixed"
+    price_currency: str = "usd"
+    price_amount: int | None = None
+    minimum_amount: int | None = None
+    maximum_amount: int | None = None
+    preset_amount: int | None = None
+    seat_tiers: SeatTiers | None = None
+    price_per_seat: int | None = None
+    tiers: UnitTiers | None = None
+    minimum_units: int | None = None
+    maximum_units: int | None = None
+    unit_label: Any = None
+    unit_amount: str | None = None
+    cap_amount: int | None = None
+    meter: Meter | None = None
+    recurring_interval: str | None = None
+    is_archived: bool = False
+
+
+class Media(Model):
+    """A picture of a product."""
+
+    id: str = ""
+    name: str = ""
+    mime_type: str = ""
+    public_url: str = ""
+
+
+class Benefit(Model):
+    """What a buyer is granted: ``license_keys``, ``downloadables``, ``custom``, …"""
+
+    id: str = ""
+    type: str = "custom"
+    description: str = ""
+
+
+class CustomField(Model):
+    """A question on the checkout page."""
+
+    id: str = ""
+    type: str = "text"
+    slug: str = ""
+    name: str = ""
+    properties: dict[str, Any] = {}
+
+
+class AttachedCustomField(Model):
+    """A custom field as attached to a product."""
+
+    custom_field: CustomField = CustomField()
+    required: bool = False
+    order: int = 0
+
+
+class Product(Model):
+    """A product of the organization. ``visibility`` is ``public``, ``private`` or ``draft``."""
+
+    id: str
+    name: str = ""
+    description: str | None = None
+    visibility: str = "public"
+    recurring_interval: str | None = None
+    recurring_interval_count: int | None = None
+    trial_interval: str | None = None
+    trial_interval_count: int | None = None
+    is_recurring: bool = False
+    is_archived: bool = False
+    metadata: Metadata = {}
+    prices: tuple[Price, ...] = ()
+    benefits: tuple[Benefit, ...] = ()
+    medias: tuple[Media, ...] = ()
+    attached_custom_fields: tuple[AttachedCustomField, ...] = ()
+    created_at: datetime | None = None
+    modified_at: datetime | None = None
+
+
+class Discount(Model):
+    """A discount. ``percentage`` has basis_points; ``fixed`` has amounts by currency."""
+
+    id: str
+    name: str = ""
+    type: str = "fixed"
+    duration: str = "once"
+    duration_in_months: int | None = None
+    code: str | None = None
+    basis_points: int | None = None
+    amount: int | None = None
+    currency: str | None = None
+    amounts: dict[str, int] = {}
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    max_redemptions: int | None = None
+    redemptions_count: int = 0
+
+
+class CheckoutLink(Model):
+    """A checkout link. ``url`` and ``products`` are filled in by the client where older answers
+    have only ``client_secret`` and ``product``."""
+
+    id: str
+    client_secret: str = ""
+    url: str = ""
+    label: str | None = None
+    allow_discount_codes: bool = True
+    require_billing_address: bool = False
+    success_url: str | None = None
+    return_url: str | None = None
+    discount_id: str | None = None
+    discount: Discount | None = None
+    trial_interval: str | None = None
+    trial_interval_count: int | None = None
+    seats: int | None = None
+    units: int | None = None
+    metadata: Metadata = {}
+    products: tuple[Product, ...] = ()
+    product: Product | None = None
+    product_price: Price | None = None
+    created_at: datetime | None = None
+    modified_at: datetime | None = None
+
+
+class Checkout(Model):
+    """A checkout session. ``status``: ``open``, ``confirmed`` (not paid yet), ``succeeded``,
+    ``expired``, ``failed``. Amounts are integers of ``currency``; ``total_amount`` is None while
+    the tax is not known."""
+
+    id: str
+    status: str = "open"
+    client_secret: str = ""
+    url: str = ""
+    expires_at: datetime | None = None
+    success_url: str | None = None
+    return_url: str | None = None
+    currency: str = "usd"
+    amount: int | None = None
+    discount_amount: int | None = None
+    net_amount: int | None = None
+    tax_amount: int | None = None
+    total_amount: int | None = None
+    product_id: str | None = None
+    product: Product | None = None
+    discount: Discount | None = None
+    seats: int | None = None
+    units: int | None = None
+    active_trial_interval: str | None = None
+    active_trial_interval_count: int | None = None
+    trial_end: datetime | None = None
+    customer_id: str | None = None
+    customer_email: str | None = None
+    customer_name: str | None = None
+    external_customer_id: str | None = None
+    subscription_id: str | None = None
+    metadata: Metadata = {}
+    created_at: datetime | None = None
+
+
+class OrderItem(Model):
+    """One line of an order; ``amount`` before discount and tax."""
+
+    id: str = ""
+    label: str = ""
+    amount: int = 0
+    tax_amount: int = 0
+
+
+class Order(Model):
+    """An order. ``status``: ``pending``, ``paid``, ``refunded``, ``partially_refunded``, …"""
+
+    id: str
+    status: str = "pending"
+    paid: bool = False
+    currency: str = "usd"
+    subtotal_amount: int = 0
+    discount_amount: int = 0
+    net_amount: int = 0
+    tax_amount: int = 0
+    total_amount: int = 0
+    refunded_amount: int = 0
+    billing_reason: str = "purchase"
+    invoice_number: str | None = None
+    description: str = ""
+    items: tuple[OrderItem, ...] = ()
+    seats: int | None = None
+    units: int | None = None
+    customer_id: str | None = None
+    product_id: str | None = None
+    product: Product | None = None
+    discount: Discount | None = None
+    subscription_id: str | None = None
+    checkout_id: str | None = None
+    metadata: Metadata = {}
+    custom_field_data: dict[str, Any] = {}
+    created_at: datetime | None = None
+    modified_at: datetime | None = None
+
+
+class CustomerSession(Model):
+    """A customer's session with the portal. Both values are secrets: redirect, never print."""
+
+    token: str
+    customer_portal_url: str = ""
+    expires_at: datetime | None = None
+
+    def __repr__(self) -> str:
+        return "CustomerSession(token='***', customer_portal_url='***')"
