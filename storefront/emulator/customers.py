@@ -1,0 +1,109 @@
+"""Customers and their sessions."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+from storefront.emulator.errors import NotFound
+from storefront.emulator.records import Body, Checkout, Session, iso
+from storefront.emulator.store import Store, new_id, new_secret, new_short_id
+
+#: How long a customer session lets its bearer in. Source: recorded, 2026-11-22.
+SESSION_LIFETIME = timedelta(hours=1)
+
+
+class Customers:
+    """Who bought, and what lets them see their own orders."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get(self, customer_id: str) -> Body:
+        """:raises NotFound: no such customer."""
+        try:
+            return self._store.customers[customer_id]
+        except KeyError:
+            raise NotFound from None
+
+    def by_email(self, email: str) -> Body | None:
+        """The customer of that address, whatever its case."""
+        wanted = email.casefold()
+        with self._store.lock:
+            found = (c for c in self._store.customers.values() if c["email"].casefold() == wanted)
+            return next(found, None)
+
+    def by_external_id(self, external_id: str) -> Body | None:
+        """The customer whom the shop knows by that id."""
+        with self._store.lock:
+            found = (c for c in self._store.customers.values() if c["external_id"] == external_id)
+            return next(found, None)
+
+    def for_checkout(self, checkout: Checkout) -> tuple[Body, bool]:
+        """The customer a checkout is for, and whether they are new.
+
+        One who is known keeps name and address as they were.
+        """
+        with self._store.lock:
+            email = checkout.customer_email or ""
+            known = self.by_email(email)
+            if known is None and checkout.customer_external_id is not None:
+                known = self.by_external_id(checkout.customer_external_id)
+            if known is not None:
+                return known, False
+            customer: Body = {
+                "id": new_id(),
+                "created_at": iso(self._store.now()),
+                "modified_at": None,
+                "metadata": checkout.customer_metadata,
+                "external_id": checkout.customer_external_id,
+                "email": email,
+                "email_verified": False,
+                "type": "individual",
+                "name": checkout.customer_name,
+                "billing_name": checkout.customer_billing_name,
+                "billing_address": None,
+                "tax_id": checkout.customer_tax_id,
+                "locale": checkout.locale,
+                "organization_id": self._store.organization["id"],
+                "default_payment_method_id": None,
+                "deleted_at": None,
+                "first_user_event_at": None,
+                "avatar_url": _avatar_url(email),
+                "short_id": new_short_id(),
+                "orders_count": 0,
+            }
+            self._store.customers[customer["id"]] = customer
+            return customer, True
+
+    def open_session(
+        self, customer_id: str, *, prefix: str = "polar_cst_", return_url: str | None = None
+    ) -> Session:
+        """Let a customer in for an hour.
+
+        :raises NotFound: no such customer.
+        """
+        with self._store.lock:
+            self.get(customer_id)
+            now = self._store.now()
+            session = Session(
+                id=new_id(),
+                token=new_secret(prefix),
+                customer_id=customer_id,
+                created_at=now,
+                expires_at=now + SESSION_LIFETIME,
+                return_url=return_url,
+            )
+            self._store.sessions[session.token] = session
+            return session
+
+    def session(self, token: str) -> Session | None:
+        """The session behind a token; None if there is none or its hour is over."""
+        with self._store.lock:
+            session = self._store.sessions.get(token)
+            return session if session and self._store.now() < session.expires_at else None
+
+
+def _avatar_url(email: str) -> str:
+    digest = hashlib.sha256(email.strip().lower().encode()).hexdigest()
+    return f"https://www.gravatar.com/avatar/{digest}?d=404"

@@ -1,0 +1,197 @@
+"""Orders and subscriptions: what a checkout turns into once it is paid."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from storefront.emulator.errors import InvoiceMissing, NotFound
+from storefront.emulator.pricing import later, totals_of, trial_of
+from storefront.emulator.records import Body, Checkout, iso
+from storefront.emulator.store import Store, new_id
+
+
+class Orders:
+    """What was sold."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get(self, order_id: str) -> Body:
+        """:raises NotFound: no such order."""
+        try:
+            return self._store.orders[order_id]
+        except KeyError:
+            raise NotFound from None
+
+    def of_customer(self, customer_id: str) -> list[Body]:
+        """A customer's orders, oldest first."""
+        with self._store.lock:
+            found = [o for o in self._store.orders.values() if o["customer_id"] == customer_id]
+            return sorted(found, key=lambda order: str(order["created_at"]))
+
+    def request_invoice(self, order_id: str) -> None:
+        """Ask for an order's invoice, which can be read from then on.
+
+        :raises NotFound: no such order.
+        """
+        with self._store.lock:
+            self._store.invoices.add(self.get(order_id)["id"])
+
+    def check_invoice(self, order_id: str) -> None:
+        """Make sure there is an invoice to read.
+
+        :raises NotFound: no such order.
+        :raises InvoiceMissing: it was not asked for.
+        """
+        with self._store.lock:
+            if self.get(order_id)["id"] not in self._store.invoices:
+                raise InvoiceMissing(order_id)
+
+    def place(self, checkout: Checkout) -> Body:
+        """Turn a paid checkout into an order, and into a subscription if its product recurs."""
+        store = self._store
+        with store.lock:
+            customer = store.customers[checkout.customer_id or ""]
+            self._settle_customer(customer, checkout)
+            subscription = None
+            if checkout.product["is_recurring"]:
+                subscription = self._subscribe(checkout, customer)
+            order = self._order(checkout, customer, subscription)
+            store.orders[order["id"]] = order
+            return order
+
+    def _settle_customer(self, customer: Body, checkout: Checkout) -> None:
+        customer["modified_at"] = iso(self._store.now())
+        customer["billing_name"] = customer["billing_name"] or customer["name"]
+        customer["billing_address"] = checkout.customer_billing_address
+        customer["orders_count"] += 1
+        if checkout.seats is not None:
+            customer["type"] = "team"
+
+    def _order(self, checkout: Checkout, customer: Body, subscription: Body | None) -> Body:
+        trial = trial_of(checkout)
+        totals = totals_of(checkout)
+        subtotal, discount, total = totals.amount, totals.discount, totals.total
+        if trial is not None:
+            subtotal, discount, total = 0, 0, 0
+        created_at = self._store.now()
+        slug = str(self._store.organization["slug"]).upper()
+        return {
+            "id": new_id(),
+            "created_at": iso(created_at),
+            "modified_at": iso(self._store.now()) if total else None,
+            "status": "paid",
+            "paid": True,
+            "subtotal_amount": subtotal,
+            "discount_amount": discount,
+            "net_amount": total,
+            "tax_amount": 0,
+            "total_amount": total,
+            "applied_balance_amount": 0,
+            "due_amount": total,
+            "refunded_amount": 0,
+            "refunded_tax_amount": 0,
+            "currency": checkout.currency,
+            "billing_reason": "subscription_create" if subscription else "purchase",
+            "billing_name": customer["billing_name"],
+            "billing_address": customer["billing_address"],
+            "invoice_number": f"{slug}-{customer['short_id']}-{customer['orders_count']:04d}",
+            "is_invoice_generated": False,
+            "receipt_number": None,
+            "seats": checkout.seats,
+            "units": None,
+            "customer_id": customer["id"],
+            "product_id": checkout.product["id"],
+            "product_price_id": None if trial else checkout.price["id"],
+            "discount_id": checkout.discount and checkout.discount["id"],
+            "subscription_id": subscription and subscription["id"],
+            "checkout_id": checkout.id,
+            "next_payment_attempt_at": None,
+            "metadata": checkout.metadata,
+            "custom_field_data": {},
+            "platform_fee_amount": 0,
+            "platform_fee_currency": None,
+            "items": [self._item(checkout, subscription, subtotal)],
+            "description": checkout.product["name"],
+            "amount": total,
+            "from_balance_amount": 0,
+            "refundable_amount": total,
+            "refundable_tax_amount": 0,
+        }
+
+    def _item(self, checkout: Checkout, subscription: Body | None, amount: int) -> Body:
+        on_trial = subscription is not None and subscription["trial_end"] is not None
+        label = checkout.product["name"]
+        if on_trial and subscription is not None:
+            start, end = _day(subscription["trial_start"]), _day(subscription["trial_end"])
+            label = f"Trial period for {label} ({start} - {end})"
+        elif checkout.seats is not None:
+            label = f"{label} ({checkout.seats} seats)"
+        return {
+            "created_at": iso(self._store.now()),
+            "modified_at": None,
+            "id": new_id(),
+            "label": label,
+            "amount": amount,
+            "tax_amount": 0,
+            "proration": False,
+            "product_price_id": None if on_trial else checkout.price["id"],
+            "start_timestamp": subscription and subscription["current_period_start"],
+            "end_timestamp": subscription and subscription["current_period_end"],
+        }
+
+    def _subscribe(self, checkout: Checkout, customer: Body) -> Body:
+        product = checkout.product
+        started = self._store.now()
+        interval, count = product["recurring_interval"], product["recurring_interval_count"] or 1
+        end = checkout.trial_end or later(started, interval, count)
+        no_values: dict[str, Any] = dict.fromkeys(
+            (
+                "current_meter_period_start",
+                "current_meter_period_end",
+                "canceled_at",
+                "ends_at",
+                "ended_at",
+                "past_due_at",
+                "paused_at",
+                "resumes_at",
+                "units",
+                "customer_cancellation_reason",
+                "customer_cancellation_comment",
+            )
+        )
+        subscription: Body = {
+            "metadata": checkout.metadata,
+            "created_at": iso(self._store.now()),
+            "modified_at": None,
+            "id": new_id(),
+            "amount": totals_of(checkout).net,
+            "currency": checkout.currency,
+            "recurring_interval": interval,
+            "recurring_interval_count": count,
+            "status": "trialing" if checkout.trial_end else "active",
+            "current_period_start": iso(started),
+            "current_period_end": iso(end),
+            "trial_start": iso(started) if checkout.trial_end else None,
+            "trial_end": iso(checkout.trial_end),
+            "cancel_at_period_end": False,
+            "started_at": iso(started),
+            "pause_at_period_end": False,
+            "customer_id": customer["id"],
+            "product_id": product["id"],
+            "discount_id": checkout.discount and checkout.discount["id"],
+            "checkout_id": checkout.id,
+            "seats": checkout.seats,
+            "price_id": checkout.price["id"],
+            "user_id": customer["id"],
+            "custom_field_data": checkout.custom_field_data,
+            **no_values,
+        }
+        self._store.subscriptions[subscription["id"]] = subscription
+        return subscription
+
+
+def _day(moment: str) -> str:
+    day = datetime.fromisoformat(moment)
+    return f"{day:%b} {day.day:02d}, {day.year}"

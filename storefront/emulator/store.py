@@ -1,0 +1,208 @@
+"""The store in memory: the organization, what it sells, and what was bought."""
+
+from __future__ import annotations
+
+import secrets
+import string
+import threading
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from storefront.emulator.errors import NotFound
+from storefront.emulator.records import Body, Checkout, Session
+
+_ALPHANUMERIC = string.ascii_letters + string.digits
+
+
+def system_clock() -> datetime:
+    """The time, aware UTC."""
+    return datetime.now(UTC)
+
+
+class SeedError(ValueError):
+    """A seed that is not a store. The message says what is missing, and where."""
+
+
+class Store:
+    """All that one local Polar knows.
+
+    Objects are kept as the API shows them. Whoever reads or changes more than one thing holds
+    `lock`, which may be taken again by the thread that has it.
+    """
+
+    def __init__(
+        self, seed: Mapping[str, Any], *, clock: Callable[[], datetime] = system_clock
+    ) -> None:
+        """Load a seed: `{organization, products, checkout_links, discounts, custom_fields,
+        benefits}` in the API's own shapes; all but the organization may be left out.
+
+        :raises SeedError: it is not such a document.
+        """
+        self.lock = threading.RLock()
+        self._clock = clock
+        self._last_moment = datetime.min.replace(tzinfo=UTC)
+        self.organization: Body = {}
+        self.products: dict[str, Body] = {}
+        #: Checkout links without their products, which stand in `product_ids`.
+        self.links: dict[str, Body] = {}
+        self.discounts: dict[str, Body] = {}
+        self.custom_fields: dict[str, Body] = {}
+        self.benefits: dict[str, Body] = {}
+        self.checkouts: dict[str, Checkout] = {}
+        self.checkout_ids: dict[str, str] = {}
+        #: Checkouts that were confirmed and have yet to settle.
+        self.pending: set[str] = set()
+        self.customers: dict[str, Body] = {}
+        self.sessions: dict[str, Session] = {}
+        self.orders: dict[str, Body] = {}
+        self.subscriptions: dict[str, Body] = {}
+        #: Orders whose invoice was asked for.
+        self.invoices: set[str] = set()
+        #: Links whose success URL follows the demo shop's address; None: this is no demo store.
+        self.site_links: frozenset[str] | None = None
+        self._load(seed)
+
+    def _load(self, seed: Mapping[str, Any]) -> None:
+        if not isinstance(seed, Mapping):
+            raise SeedError("the seed must be a JSON object")
+        organization = seed.get("organization")
+        if not isinstance(organization, Mapping):
+            raise SeedError("the seed must have an object under `organization`")
+        for key in ("id", "name", "slug"):
+            if not isinstance(organization.get(key), str):
+                raise SeedError(f"organization.{key} must be a string")
+        self.organization = deepcopy(dict(organization))
+        puts: dict[str, Callable[[Body], None]] = {
+            "benefits": self.put_benefit,
+            "custom_fields": self.put_custom_field,
+            "discounts": self.put_discount,
+            "products": self.put_product,
+            "checkout_links": self.put_link,
+        }
+        for name, put in puts.items():
+            items = seed.get(name, [])
+            if not isinstance(items, list):
+                raise SeedError(f"`{name}` must be a list")
+            for index, item in enumerate(items):
+                try:
+                    put(item)
+                except (KeyError, TypeError) as error:
+                    missing = f"lacks {error}" if isinstance(error, KeyError) else "is no object"
+                    raise SeedError(f"{name}[{index}] {missing}") from error
+                except SeedError as error:
+                    raise SeedError(f"{name}[{index}] {error}") from error
+
+    def put_organization(self, body: Body) -> None:
+        """Replace the organization."""
+        self.organization = deepcopy(body)
+
+    def put_benefit(self, body: Body) -> None:
+        """Add a benefit, or replace the one with its id."""
+        self.benefits[body["id"]] = deepcopy(body)
+
+    def put_custom_field(self, body: Body) -> None:
+        """Add a custom field, or replace the one with its id."""
+        self.custom_fields[body["id"]] = deepcopy(body)
+
+    def put_discount(self, body: Body) -> None:
+        """Add a discount, or replace the one with its id."""
+        self.discounts[body["id"]] = deepcopy(body)
+
+    def put_product(self, body: Body) -> None:
+        """Add a product, or replace the one with its id.
+
+        :raises SeedError: it has no price.
+        """
+        if not body["prices"]:
+            raise SeedError("has no price")
+        product = deepcopy(body)
+        product.pop("is_deletable", None)
+        self.products[product["id"]] = product
+
+    def put_link(self, body: Body) -> None:
+        """Add a checkout link in the API's shape, or replace the one with its id.
+
+        :raises SeedError: it offers a product that is not in the store.
+        """
+        looked_up = {"products", "product", "product_id", "product_price", "product_price_id"}
+        link = {key: value for key, value in body.items() if key not in {*looked_up, "url"}}
+        link["discount"] = None
+        link["product_ids"] = [product["id"] for product in body["products"]]
+        for product_id in link["product_ids"]:
+            if product_id not in self.products:
+                raise SeedError(f"offers the product {product_id}, which is not in the store")
+        self.links[link["id"]] = deepcopy({**link, "client_secret": body["client_secret"]})
+
+    def remove_link(self, link_id: str) -> None:
+        """Forget a checkout link."""
+        del self.links[link_id]
+
+    @property
+    def currency(self) -> str:
+        """The currency prices are shown in unless something else is asked for."""
+        return str(self.organization.get("default_presentment_currency", "usd"))
+
+    def now(self) -> datetime:
+        """The time, later than any given out before, so that what is newer also sorts as newer."""
+        with self.lock:
+            moment = max(self._clock(), self._last_moment + timedelta(microseconds=1))
+            self._last_moment = moment
+            return moment
+
+    def link_products(self, link: Body) -> list[Body]:
+        """What a link offers now. Archiving a product takes it off every link."""
+        offered = (self.products[product_id] for product_id in link["product_ids"])
+        return [product for product in offered if not product["is_archived"]]
+
+    def live_links(self) -> list[Body]:
+        """The links that still offer something; one that does not is gone."""
+        return [link for link in self.links.values() if self.link_products(link)]
+
+    def link_by_secret(self, secret: str) -> Body:
+        """:raises NotFound: no such link, or nothing left on it."""
+        for link in self.live_links():
+            if link["client_secret"] == secret:
+                return link
+        raise NotFound
+
+    def follow_site(self, site: str) -> None:
+        """Make this the demo store of a shop: links into `site` will follow its address."""
+        self.site_links = frozenset(
+            link["id"]
+            for link in self.links.values()
+            if (link["success_url"] or "").startswith(site)
+        )
+
+    def move_site(self, *, success_url: str, return_url: str | None) -> None:
+        """Give the links that follow the demo shop their new URLs.
+
+        :raises NotFound: this is no demo store.
+        """
+        with self.lock:
+            if self.site_links is None:
+                raise NotFound
+            for link_id in self.site_links:
+                self.links[link_id].update(success_url=success_url, return_url=return_url)
+
+
+def new_id() -> str:
+    """A UUID, version 4."""
+    return str(uuid4())
+
+
+def new_secret(prefix: str) -> str:
+    """A secret as Polar mints them: the prefix and 43 letters and digits."""
+    return prefix + "".join(secrets.choice(_ALPHANUMERIC) for _ in range(43))
+
+
+def new_processor_id(prefix: str) -> str:
+    """An id of the payment processor's: the prefix and 20 hexadecimal digits."""
+    return prefix + secrets.token_hex(10)
+
+
+def new_short_id() -> str:
+    """The ten capitals that tell a customer's invoices apart."""
+    return "".join(secrets.choice(string.ascii_uppercase) for _ in range(10))
