@@ -10,6 +10,7 @@ from storefront.polar.models import (
     Media,
     Order,
     OrderItem,
+    Organization,
     Price,
     Product,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Media",
     "Order",
     "OrderItem",
+    "Organization",
     "Page",
     "Price",
     "Product",

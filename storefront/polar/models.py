@@ -11,7 +11,7 @@ older documentation (a link with singular ``product``, prices with an interval o
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -23,7 +23,18 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """The base: immutable, built by keyword."""
 
 
-class SeatTier(Model):
+class TimedModel(Model, frozen=True, kw_only=True):
+    """The base of what has times: they are in UTC, also where an answer had them otherwise."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, datetime) and value.tzinfo is not UTC:
+                aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+                msgspec.structs.force_setattr(self, name, aware.astimezone(UTC))
+
+
+class SeatTier(Model, frozen=True, kw_only=True):
     """What a seat costs from ``min_seats`` to ``max_seats``, both inclusive."""
 
     min_seats: int = 1
@@ -31,8 +42,8 @@ class SeatTier(Model):
     price_per_seat: int = 0
 
 
-class SeatTiers(Model):
-    """A seat-based price. ``volume``: all seats cost the tier's rate; ``graduated``: each its own."""
+class SeatTiers(Model, frozen=True, kw_only=True):
+    """A seat-based price. ``volume``: all seats at the tier's rate; ``graduated``: each its own."""
 
     seat_tier_type: str = "volume"
     tiers: tuple[SeatTier, ...] = ()
@@ -40,28 +51,28 @@ class SeatTiers(Model):
     maximum_seats: int | None = None
 
 
-class UnitTier(Model):
+class UnitTier(Model, frozen=True, kw_only=True):
     """What a unit costs up to and including ``bound``; a decimal string of minor units."""
 
     unit_amount: str = "0"
     bound: int | None = None
 
 
-class UnitTiers(Model):
+class UnitTiers(Model, frozen=True, kw_only=True):
     """The tiers of a unit-based price."""
 
     type: str = "volume"
     tiers: tuple[UnitTier, ...] = ()
 
 
-class Meter(Model):
+class Meter(Model, frozen=True, kw_only=True):
     """What a usage-based price counts."""
 
     id: str = ""
     name: str = ""
 
 
-class Price(Model):
+class Price(Model, frozen=True, kw_only=True):
     """One price of a product. ``amount_type`` says which of the amounts is meant.
 
     ``fixed``: price_amount. ``free``: nothing (older). ``custom``: minimum_amount,
@@ -90,7 +101,7 @@ class Price(Model):
     is_archived: bool = False
 
 
-class Media(Model):
+class Media(Model, frozen=True, kw_only=True):
     """A picture of a product."""
 
     id: str = ""
@@ -99,7 +110,7 @@ class Media(Model):
     public_url: str = ""
 
 
-class Benefit(Model):
+class Benefit(Model, frozen=True, kw_only=True):
     """What a buyer is granted: ``license_keys``, ``downloadables``, ``custom``, …"""
 
     id: str = ""
@@ -107,7 +118,7 @@ class Benefit(Model):
     description: str = ""
 
 
-class CustomField(Model):
+class CustomField(Model, frozen=True, kw_only=True):
     """A question on the checkout page."""
 
     id: str = ""
@@ -117,7 +128,7 @@ class CustomField(Model):
     properties: dict[str, Any] = {}
 
 
-class AttachedCustomField(Model):
+class AttachedCustomField(Model, frozen=True, kw_only=True):
     """A custom field as attached to a product."""
 
     custom_field: CustomField = CustomField()
@@ -125,7 +136,7 @@ class AttachedCustomField(Model):
     order: int = 0
 
 
-class Product(Model):
+class Product(TimedModel, frozen=True, kw_only=True):
     """A product of the organization. ``visibility`` is ``public``, ``private`` or ``draft``."""
 
     id: str
@@ -142,12 +153,13 @@ class Product(Model):
     prices: tuple[Price, ...] = ()
     benefits: tuple[Benefit, ...] = ()
     medias: tuple[Media, ...] = ()
-    attached_custom_fields: tuple[AttachedCustomField, ...] = ()
+    #: None where the answer does not carry them: products inside a checkout link come without.
+    attached_custom_fields: tuple[AttachedCustomField, ...] | None = None
     created_at: datetime | None = None
     modified_at: datetime | None = None
 
 
-class Discount(Model):
+class Discount(TimedModel, frozen=True, kw_only=True):
     """A discount. ``percentage`` has basis_points; ``fixed`` has amounts by currency."""
 
     id: str
@@ -166,7 +178,7 @@ class Discount(Model):
     redemptions_count: int = 0
 
 
-class CheckoutLink(Model):
+class CheckoutLink(TimedModel, frozen=True, kw_only=True):
     """A checkout link. ``url`` and ``products`` are filled in by the client where older answers
     have only ``client_secret`` and ``product``."""
 
@@ -192,7 +204,7 @@ class CheckoutLink(Model):
     modified_at: datetime | None = None
 
 
-class Checkout(Model):
+class Checkout(TimedModel, frozen=True, kw_only=True):
     """A checkout session. ``status``: ``open``, ``confirmed`` (not paid yet), ``succeeded``,
     ``expired``, ``failed``. Amounts are integers of ``currency``; ``total_amount`` is None while
     the tax is not known."""
@@ -227,7 +239,7 @@ class Checkout(Model):
     created_at: datetime | None = None
 
 
-class OrderItem(Model):
+class OrderItem(Model, frozen=True, kw_only=True):
     """One line of an order; ``amount`` before discount and tax."""
 
     id: str = ""
@@ -236,7 +248,7 @@ class OrderItem(Model):
     tax_amount: int = 0
 
 
-class Order(Model):
+class Order(TimedModel, frozen=True, kw_only=True):
     """An order. ``status``: ``pending``, ``paid``, ``refunded``, ``partially_refunded``, …"""
 
     id: str
@@ -267,7 +279,21 @@ class Order(Model):
     modified_at: datetime | None = None
 
 
-class CustomerSession(Model):
+class Organization(Model, frozen=True, kw_only=True):
+    """The organization that a token belongs to. ``embed_hosts`` may show its checkout inside their
+    own pages; any host may while ``embed_hosts_enforced`` is false."""
+
+    id: str
+    name: str = ""
+    slug: str = ""
+    avatar_url: str | None = None
+    website: str | None = None
+    email: str | None = None
+    embed_hosts: tuple[str, ...] = ()
+    embed_hosts_enforced: bool = False
+
+
+class CustomerSession(TimedModel, frozen=True, kw_only=True):
     """A customer's session with the portal. Both values are secrets: redirect, never print."""
 
     token: str
