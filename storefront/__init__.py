@@ -1,0 +1,33 @@
+"""Storefront: turns a Flask site into a shop on Polar."""
+
+from storefront.catalog import Catalog, CatalogProduct
+from storefront.errors import (
+    CatalogUnavailable,
+    ConfigurationError,
+    LinkError,
+    PolarError,
+    StorefrontError,
+    UnknownReference,
+)
+from storefront.extension import Storefront
+from storefront.links import checkout_url
+from storefront.orders import Customer, Receipt, ReceiptLine
+from storefront.state import Visitor, get_state
+
+__all__ = [
+    "Catalog",
+    "CatalogProduct",
+    "CatalogUnavailable",
+    "ConfigurationError",
+    "Customer",
+    "LinkError",
+    "PolarError",
+    "Receipt",
+    "ReceiptLine",
+    "Storefront",
+    "StorefrontError",
+    "UnknownReference",
+    "Visitor",
+    "checkout_url",
+    "get_state",
+]

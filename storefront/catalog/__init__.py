@@ -1,0 +1,18 @@
+"""What is for sale: read from Polar, kept as one immutable snapshot."""
+
+from storefront.catalog.pricing import Pricing, PriceText
+from storefront.catalog.snapshot import Catalog, CatalogProduct, Choice, Found, Offer
+from storefront.catalog.store import CatalogStore
+from storefront.catalog.sync import SyncReport
+
+__all__ = [
+    "Catalog",
+    "CatalogProduct",
+    "CatalogStore",
+    "Choice",
+    "Found",
+    "Offer",
+    "PriceText",
+    "Pricing",
+    "SyncReport",
+]

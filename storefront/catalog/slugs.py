@@ -1,0 +1,62 @@
+"""Addresses of product pages: readable, unique, and kept."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+from storefront.polar.models import Product
+
+_MAX_LENGTH = 80
+
+
+def slugify(text: str) -> str:
+    """The text as one readable path segment; empty when it has no letter and no digit.
+
+    Accents go, letters of every script stay: ``Café für Ärzte`` is ``cafe-fur-arzte``.
+    """
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(c for c in decomposed if not unicodedata.combining(c))
+    words = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", plain))
+    return words[:_MAX_LENGTH].strip("-")
+
+
+def assign_slugs(products: Sequence[Product], previous: Mapping[str, str]) -> dict[str, str]:
+    """Give each product its slug: from ``metadata.slug``, else from its name.
+
+    ``previous`` is what was assigned last time, by product id. Of two products that want the
+    same slug, the one that has it keeps it, else the older gets it; the other's ends in the
+    start of its id. Archived products count too, so that archiving one moves no other.
+    """
+
+    def wanted(product: Product) -> str:
+        chosen = product.metadata.get("slug")
+        slug = slugify(chosen) if isinstance(chosen, str) else ""
+        return slug or slugify(product.name) or f"product-{product.id[:8]}"
+
+    def order(product: Product) -> tuple[bool, str, str]:
+        newcomer = previous.get(product.id) != wanted(product)
+        created = product.created_at.isoformat() if product.created_at else ""
+        return (newcomer, created, product.id)
+
+    taken: set[str] = set()
+    slugs: dict[str, str] = {}
+    for product in sorted(products, key=order):
+        slug = wanted(product)
+        length = 6
+        while slug in taken:
+            slug = f"{wanted(product)}-{product.id[:length]}"
+            length += 6
+        taken.add(slug)
+        slugs[product.id] = slug
+    return slugs
+
+
+def remember_old_slugs(
+    slugs: Mapping[str, str], previous: Mapping[str, str], old: Mapping[str, str]
+) -> dict[str, str]:
+    """Former slugs and the product id that each leads to; a slug in use is never among them."""
+    remembered = {**old, **{slug: product_id for product_id, slug in previous.items()}}
+    in_use = set(slugs.values())
+    return {slug: product_id for slug, product_id in remembered.items() if slug not in in_use}

@@ -1,0 +1,157 @@
+"""``Storefront``: what a site registers."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+from flask import Blueprint, Flask
+from flask_caching import Cache
+
+from storefront.buttons import Prefill, make_button
+from storefront.caching import own_cache, usable_cache
+from storefront.catalog import Catalog, CatalogStore
+from storefront.cli import create_commands
+from storefront.errors import UnknownReference
+from storefront.polar import Client
+from storefront.rendering import Helpers
+from storefront.settings import Settings
+from storefront.state import (
+    EXTENSION_NAME,
+    Callbacks,
+    State,
+    SuccessCallback,
+    VisitorCallback,
+    get_state,
+)
+from storefront.texts import Texts
+from storefront.web import create_blueprint
+
+logger = logging.getLogger("storefront")
+
+
+class Storefront:
+    """Turns a Flask site into a shop on Polar.
+
+    ::
+
+        shop = Storefront(app)
+        app.register_blueprint(shop.blueprint, url_prefix="/shop")
+
+    The first line gives the settings, the macros, the commands and the catalogue; the second
+    the pages. A site that wants only buttons leaves the second out. In a factory, make
+    ``shop = Storefront()`` and call ``shop.init_app(app)``; one ``Storefront`` can serve several
+    apps.
+
+    ``cache`` is a Flask-Caching ``Cache`` of the site's own, initialised and with a JSON
+    serializer, that carries the catalogue between workers and machines. Without it, files in
+    the instance folder do so between the workers of one machine.
+
+    :raises ConfigurationError: when a setting is missing or wrong.
+    """
+
+    def __init__(self, app: Flask | None = None, *, cache: Cache | None = None) -> None:
+        self._cache = cache
+        self._callbacks = Callbacks()
+        #: The pages; register it where the shop should be.
+        self.blueprint: Blueprint = create_blueprint()
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Read the settings and make the app a shop.
+
+        :raises ConfigurationError: when a setting is missing or wrong.
+        :raises RuntimeError: when the app has a Storefront already.
+        """
+        if EXTENSION_NAME in app.extensions:
+            raise RuntimeError(
+                "This Flask app has a Storefront already. Was Storefront(app) followed by "
+                "init_app(app)?"
+            )
+        settings = Settings.from_mapping(app.config)
+        cache = usable_cache(self._cache, app) if self._cache else own_cache(app, settings)
+        client = Client(
+            settings.server,
+            settings.access_token,
+            timeout=settings.sync_timeout_seconds,
+            proxy_url=settings.proxy_url,
+            ca_bundle=str(settings.ca_bundle) if settings.ca_bundle else None,
+        )
+        texts = Texts(settings.locale)
+        state = State(
+            settings=settings,
+            client=client,
+            catalog=CatalogStore(settings, client, texts, cache),
+            texts=texts,
+            callbacks=self._callbacks,
+            embedded=_start_embedded(settings) if settings.embedded else None,
+        )
+        app.extensions[EXTENSION_NAME] = state
+        app.cli.add_command(create_commands())
+        # Templates and static files have to be there for macros without the pages as well, and
+        # behind the host's own, which override them: what a blueprint without routes does.
+        app.register_blueprint(
+            Blueprint("storefront_files", "storefront", template_folder="templates")
+        )
+        app.jinja_env.globals["storefront"] = Helpers()
+        if settings.sync_on_start and not app.testing and _is_serving():
+            state.catalog.warm_up()
+
+    @property
+    def catalog(self) -> Catalog:
+        """The current app's catalogue.
+
+        :raises CatalogUnavailable: when it was never read and can't be read now.
+        """
+        return get_state().catalog.current()
+
+    def buy_url(self, reference: str, **prefill: Any) -> str:
+        """The URL of a buy button, as the macro makes it, with the same arguments.
+
+        :raises UnknownReference: when nothing that is for sale goes by that name.
+        :raises LinkError: when a value can't go into the link (in development; in production
+            it is left out and logged).
+        """
+        button = make_button(reference, Prefill(**prefill))
+        if button.url is None:
+            raise UnknownReference(reference, f"Nothing can be bought as {reference!r} now.")
+        return button.url
+
+    def visitor(self, function: VisitorCallback) -> VisitorCallback:
+        """Register who is signed in: ``@shop.visitor`` over a function of no arguments.
+
+        It returns a ``Visitor`` or None, and is asked at most once a request. Pages that carry
+        what it returned are not cached.
+        """
+        self._callbacks.visitor = function
+        return function
+
+    def on_success(self, function: SuccessCallback) -> SuccessCallback:
+        """Register what the site does when the success page shows a paid order.
+
+        The function gets the ``Receipt``. It may return None, a response of its own (anything
+        that a Flask view may return, but a dict), or a dict of extra values for the template.
+        It never runs before the order is paid. **It runs each time the page is loaded**, and not
+        at all when the buyer closes the browser: make it safe to repeat, keyed by
+        ``receipt.order_id``.
+        """
+        self._callbacks.success = function
+        return function
+
+
+def _is_serving() -> bool:
+    """Whether this process serves pages: not for ``flask routes``, ``flask shell`` and the like."""
+    context = click.get_current_context(silent=True)
+    return context is None or context.info_name == "run"
+
+
+def _start_embedded(settings: Settings) -> Any:
+    from storefront.emulator.embedded import EmbeddedPolar
+
+    seed: Path | None = settings.local_seed
+    return EmbeddedPolar.start(
+        settings.local_port, token=settings.access_token.reveal(), seed=seed
+    )

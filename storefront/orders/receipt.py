@@ -1,0 +1,150 @@
+"""A checkout and its order, read from Polar and told as one of a few outcomes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Literal
+
+from storefront.errors import PolarNotFound
+from storefront.polar import Checkout, Client, Order
+
+#: What became of a checkout: ``paid`` has a receipt; ``waiting`` is confirmed and not yet an
+#: order; ``open`` was not paid; the rest is what it says.
+OutcomeState = Literal["paid", "waiting", "open", "expired", "failed", "unknown"]
+
+#: States of an order whose money has come in, whatever happened to it later.
+_PAID = ("paid", "refunded", "partially_refunded")
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Who bought. Given to the site's own callback, never to a page."""
+
+    id: str
+    email: str | None = field(repr=False, default=None)
+    name: str | None = field(repr=False, default=None)
+    #: The site's own id of the customer, where the checkout was made with one.
+    external_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptLine:
+    """One line of a receipt; ``amount`` in minor units, before discount and tax."""
+
+    label: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A paid order. Amounts are integers in the minor unit of ``currency`` (ISO code, lower case).
+
+    Trials, free products and full discounts give a receipt with a total of 0.
+    """
+
+    checkout_id: str
+    order_id: str
+    #: The invoice number, or None where Polar gives none.
+    number: str | None
+    #: ``paid``, ``refunded`` or ``partially_refunded``.
+    status: str
+    #: When the order was made, in UTC.
+    ordered_at: datetime
+    currency: str
+    lines: tuple[ReceiptLine, ...]
+    subtotal: int
+    discount: int
+    tax: int
+    total: int
+    refunded: int
+    product_id: str | None
+    product_name: str
+    #: What the buyer is granted, in the merchant's words.
+    benefits: tuple[str, ...]
+    seats: int | None
+    units: int | None
+    is_subscription: bool
+    #: When a trial ends and the first payment is taken, or None.
+    trial_ends_at: datetime | None
+    #: UTM parameters, ``reference_id`` and the link's own metadata.
+    metadata: Mapping[str, Any]
+    #: The buyer; None in what the page's template gets.
+    customer: Customer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is known of a checkout at this moment."""
+
+    state: OutcomeState
+    receipt: Receipt | None = None
+
+
+def read_outcome(client: Client, checkout_id: str, *, timeout: float) -> Outcome:
+    """Read a checkout and its order from Polar, in ``timeout`` seconds altogether.
+
+    :raises PolarError: when Polar does not give them (an unknown id is an outcome, not an error).
+    """
+    ends = time.monotonic() + timeout
+    try:
+        checkout = client.checkouts.get(checkout_id, timeout=timeout)
+    except PolarNotFound:
+        return Outcome("unknown")
+    match checkout.status:
+        case "expired" | "failed":
+            return Outcome("expired" if checkout.status == "expired" else "failed")
+        case "open":
+            # A session past its time may still read ``open``.
+            past = checkout.expires_at is not None and checkout.expires_at <= datetime.now(UTC)
+            return Outcome("expired" if past else "open")
+    orders = client.orders.list(
+        checkout_id=checkout_id,
+        sorting=("created_at",),
+        limit=1,
+        timeout=max(ends - time.monotonic(), 0.05),
+    )
+    for order in orders:
+        if order.status in _PAID:
+            return Outcome("paid", _receipt(checkout, order))
+    return Outcome("waiting")
+
+
+def _receipt(checkout: Checkout, order: Order) -> Receipt:
+    product = order.product or checkout.product
+    return Receipt(
+        checkout_id=checkout.id,
+        order_id=order.id,
+        number=order.invoice_number,
+        status=order.status,
+        ordered_at=order.created_at or datetime.now(UTC),
+        currency=order.currency,
+        lines=tuple(ReceiptLine(item.label, item.amount) for item in order.items),
+        subtotal=order.subtotal_amount,
+        discount=order.discount_amount,
+        tax=order.tax_amount,
+        total=order.total_amount,
+        refunded=order.refunded_amount,
+        product_id=order.product_id,
+        product_name=product.name if product else order.description,
+        benefits=tuple(
+            # An order's product comes without its benefits; the checkout's has them.
+            benefit.description
+            for benefit in (checkout.product.benefits if checkout.product else ())
+            if benefit.description
+        ),
+        seats=order.seats,
+        units=order.units,
+        is_subscription=order.subscription_id is not None,
+        trial_ends_at=checkout.trial_end,
+        metadata=MappingProxyType(dict(order.metadata)),
+        customer=Customer(
+            id=order.customer_id or checkout.customer_id or "",
+            email=checkout.customer_email,
+            name=checkout.customer_name,
+            external_id=checkout.external_customer_id,
+        ),
+    )

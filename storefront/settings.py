@@ -1,0 +1,330 @@
+"""The settings: read once at ``init_app``, validated, secrets masked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+from uuid import UUID
+
+from babel import Locale, UnknownLocaleError
+
+from storefront.errors import ConfigurationError
+from storefront.polar.servers import Server
+from storefront.secret import Secret
+
+UnknownReferencePolicy = Literal["auto", "raise", "disable"]
+
+#: What the local Polar accepts when no token is configured. It guards nothing: no money moves.
+LOCAL_TOKEN: Final = "polar_oat_local"  # noqa: S105
+
+_T = TypeVar("_T")
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting, with its default. Names in ``app.config`` are the upper-case ones."""
+
+    #: ``POLAR_SERVER``: ``production``, ``sandbox``, ``local``, or a URL.
+    server: Server
+    #: ``POLAR_ACCESS_TOKEN``: an organization access token of that server.
+    access_token: Secret = field(repr=False)
+    #: ``POLAR_ORGANIZATION_ID``: needed only for a token that sees several organizations.
+    organization_id: str | None = None
+    #: Whether the embedded local Polar serves (``POLAR_SERVER=local`` and no token).
+    embedded: bool = False
+    #: ``POLAR_PORT``: the local Polar's port.
+    local_port: int = 8787
+    #: ``POLAR_SEED``: a JSON file that the embedded local Polar sells instead of its demo store.
+    local_seed: Path | None = None
+    #: ``STOREFRONT_CATALOG_TTL_SECONDS``: age after which the catalogue is read anew.
+    catalog_ttl_seconds: float = 300.0
+    #: ``STOREFRONT_SYNC_ON_START``: read the catalogue in the background as the site starts.
+    sync_on_start: bool = True
+    #: ``STOREFRONT_SYNC_TIMEOUT_SECONDS``: for one request of a sync.
+    sync_timeout_seconds: float = 15.0
+    #: ``STOREFRONT_PAGE_TIMEOUT_SECONDS``: how long a page may wait for Polar, at the most.
+    page_timeout_seconds: float = 2.0
+    #: ``STOREFRONT_PAGE_MAX_AGE_SECONDS``: how long a cache may keep an anonymous page.
+    page_max_age_seconds: int = 60
+    #: ``STOREFRONT_CACHE_DIR``: where the catalogue is kept when no ``Cache`` is passed.
+    cache_dir: Path | None = None
+    #: ``STOREFRONT_LOCALE``: language of the pages, and how prices and dates are written.
+    locale: str = "en"
+    #: ``STOREFRONT_UNKNOWN_REFERENCE``: what a button to nowhere does.
+    unknown_reference: UnknownReferencePolicy = "auto"
+    #: ``STOREFRONT_IMAGE_HOSTS``: hosts whose pictures a description may show.
+    image_hosts: tuple[str, ...] = ()
+    #: ``STOREFRONT_CONTENT_SECURITY_POLICY``: False for none, or a policy of your own.
+    content_security_policy: bool | str = True
+    #: ``STOREFRONT_PROXY_URL``: proxy for the calls to Polar.
+    proxy_url: str | None = None
+    #: ``STOREFRONT_CA_BUNDLE``: certificate authorities trusted for the calls to Polar.
+    ca_bundle: Path | None = None
+
+    @classmethod
+    def from_mapping(
+        cls, config: Mapping[str, Any], environ: Mapping[str, str] | None = None
+    ) -> Settings:
+        """Read the settings from ``app.config`` first, then from the environment.
+
+        :raises ConfigurationError: naming the setting, its value (unless it is a secret) and
+            what it may be.
+        """
+        read = _Reader(config, os.environ if environ is None else environ)
+        read.refuse_unknown()
+        server, token, embedded = _connection(read)
+        return cls(
+            server=server,
+            access_token=token,
+            embedded=embedded,
+            organization_id=read("POLAR_ORGANIZATION_ID", _uuid, None),
+            local_port=read("POLAR_PORT", _port, 8787),
+            local_seed=read("POLAR_SEED", _existing_file, None),
+            catalog_ttl_seconds=read("STOREFRONT_CATALOG_TTL_SECONDS", _seconds, 300.0),
+            sync_on_start=read("STOREFRONT_SYNC_ON_START", _boolean, True),
+            sync_timeout_seconds=read("STOREFRONT_SYNC_TIMEOUT_SECONDS", _seconds, 15.0),
+            page_timeout_seconds=read("STOREFRONT_PAGE_TIMEOUT_SECONDS", _seconds, 2.0),
+            page_max_age_seconds=read("STOREFRONT_PAGE_MAX_AGE_SECONDS", _whole_number, 60),
+            cache_dir=read("STOREFRONT_CACHE_DIR", _path, None),
+            locale=read("STOREFRONT_LOCALE", _locale, "en"),
+            unknown_reference=read("STOREFRONT_UNKNOWN_REFERENCE", _unknown_reference, "auto"),
+            image_hosts=read("STOREFRONT_IMAGE_HOSTS", _hosts, ()),
+            content_security_policy=read("STOREFRONT_CONTENT_SECURITY_POLICY", _policy, True),
+            proxy_url=read("STOREFRONT_PROXY_URL", _proxy, None),
+            ca_bundle=read("STOREFRONT_CA_BUNDLE", _existing_file, None),
+        )
+
+
+#: Every setting that ``from_mapping`` knows.
+NAMES: Final = frozenset(
+    {
+        "POLAR_ACCESS_TOKEN",
+        "POLAR_SERVER",
+        "POLAR_ORGANIZATION_ID",
+        "POLAR_PORT",
+        "POLAR_SEED",
+        "STOREFRONT_CATALOG_TTL_SECONDS",
+        "STOREFRONT_SYNC_ON_START",
+        "STOREFRONT_SYNC_TIMEOUT_SECONDS",
+        "STOREFRONT_PAGE_TIMEOUT_SECONDS",
+        "STOREFRONT_PAGE_MAX_AGE_SECONDS",
+        "STOREFRONT_CACHE_DIR",
+        "STOREFRONT_LOCALE",
+        "STOREFRONT_UNKNOWN_REFERENCE",
+        "STOREFRONT_IMAGE_HOSTS",
+        "STOREFRONT_CONTENT_SECURITY_POLICY",
+        "STOREFRONT_PROXY_URL",
+        "STOREFRONT_CA_BUNDLE",
+    }
+)
+
+
+class _Reader:
+    """Looks a name up in the config, then in the environment, and parses what it finds."""
+
+    def __init__(self, config: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+        self._config = config
+        self._environ = environ
+
+    def raw(self, name: str) -> Any:
+        """The value as given; None where it is absent, None or empty."""
+        value = self._config.get(name)
+        if value is None or value == "":
+            value = self._environ.get(name)
+        return None if value == "" else value
+
+    def __call__(self, name: str, parse: Callable[[Any], _T], default: _T) -> _T:
+        value = self.raw(name)
+        if value is None:
+            return default
+        try:
+            return parse(value)
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError(name, f"{_shown(name, value)} is wrong: {error}.") from None
+
+    def refuse_unknown(self) -> None:
+        """A misspelt name would otherwise leave the default in force without a word."""
+        for name in sorted(str(key) for key in self._config):
+            if name.startswith("STOREFRONT_") and name not in NAMES:
+                known = ", ".join(sorted(n for n in NAMES if n.startswith("STOREFRONT_")))
+                raise ConfigurationError(name, f"there is no such setting. There are: {known}.")
+
+
+def _shown(name: str, value: object) -> str:
+    if name == "STOREFRONT_PROXY_URL":  # may carry a user and a password
+        return "the value"
+    return repr(value)
+
+
+def _connection(read: _Reader) -> tuple[Server, Secret, bool]:
+    """The server, the token for it, and whether the embedded local Polar serves."""
+    choices = (
+        "'production' (real money), 'sandbox' (Polar's test environment), "
+        "'local' (the local Polar on this machine), or a URL"
+    )
+    name = read.raw("POLAR_SERVER")
+    token = read("POLAR_ACCESS_TOKEN", _token, None)
+    if name is None:
+        if token is None:
+            raise ConfigurationError(
+                "POLAR_SERVER",
+                f"not set. Choose {choices}. To try the shop without an account, set "
+                "POLAR_SERVER to 'local'; to sell, set POLAR_ACCESS_TOKEN as well.",
+            )
+        raise ConfigurationError(
+            "POLAR_SERVER",
+            "not set, although POLAR_ACCESS_TOKEN is. A token of one server does not work on "
+            f"another, so say which one it is for: {choices}.",
+        )
+    if name == "production":
+        server = Server.production()
+    elif name == "sandbox":
+        server = Server.sandbox()
+    elif name == "local":
+        server = Server.local(read("POLAR_PORT", _port, 8787))
+        if token is None:
+            return server, Secret(LOCAL_TOKEN), True
+    else:
+        try:
+            server = Server.custom(str(name))
+        except ValueError as error:
+            raise ConfigurationError(
+                "POLAR_SERVER", f"{name!r} is wrong: {error}. It may be {choices}."
+            ) from None
+    if token is None:
+        raise ConfigurationError(
+            "POLAR_ACCESS_TOKEN",
+            f"not set, although POLAR_SERVER is {name!r}. Make an organization access token in "
+            "Polar's dashboard (Settings, Developers) with the scopes products:read, "
+            "checkout_links:read, checkouts:read and orders:read, or set POLAR_SERVER to 'local'.",
+        )
+    return server, token, False
+
+
+def _token(value: Any) -> Secret:
+    if isinstance(value, Secret):
+        value = value.reveal()
+    if not isinstance(value, str):
+        raise ConfigurationError("POLAR_ACCESS_TOKEN", "the value is not a string.")
+    if value != value.strip() or not value.isascii() or not value.isprintable() or " " in value:
+        # Not told in the message: what it is.
+        raise ConfigurationError(
+            "POLAR_ACCESS_TOKEN",
+            "the value has spaces, line breaks or other characters that no token has. "
+            "Was it copied with something around it?",
+        )
+    return Secret(value)
+
+
+def _uuid(value: Any) -> str:
+    try:
+        return str(UUID(str(value)))
+    except ValueError:
+        raise ValueError(
+            "a UUID is needed, as shown in Polar's dashboard (Settings, General)"
+        ) from None
+
+
+def _whole_number(value: Any) -> int:
+    if isinstance(value, bool):
+        raise ValueError("a whole number of at least 0 is needed")
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        raise ValueError("a whole number of at least 0 is needed") from None
+    if number < 0:
+        raise ValueError("a whole number of at least 0 is needed")
+    return number
+
+
+def _port(value: Any) -> int:
+    message = "a port is needed, from 1 to 65535"
+    try:
+        number = _whole_number(value)
+    except ValueError:
+        raise ValueError(message) from None
+    if not 1 <= number <= 65535:
+        raise ValueError(message)
+    return number
+
+
+def _seconds(value: Any) -> float:
+    message = "a number of seconds above 0 is needed"
+    if isinstance(value, bool):
+        raise ValueError(message)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(message) from None
+    if not 0 < number < 10**9:  # also refuses nan
+        raise ValueError(message)
+    return number
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise ValueError("True or False is needed (in the environment: 1, true, yes, on, 0, false, …)")
+
+
+def _path(value: Any) -> Path:
+    return Path(os.fspath(value))
+
+
+def _existing_file(value: Any) -> Path:
+    path = _path(value)
+    if not path.is_file():
+        raise ValueError("there is no such file")
+    return path
+
+
+def _locale(value: Any) -> str:
+    try:
+        return str(Locale.parse(str(value).replace("-", "_")))
+    except (ValueError, UnknownLocaleError):
+        raise ValueError("a locale such as 'en', 'de' or 'pt-BR' is needed") from None
+
+
+def _unknown_reference(value: Any) -> UnknownReferencePolicy:
+    if value not in ("auto", "raise", "disable"):
+        raise ValueError(
+            "it may be 'auto' (raise in development, a disabled button in production), "
+            "'raise' or 'disable'"
+        )
+    policy: UnknownReferencePolicy = value
+    return policy
+
+
+def _hosts(value: Any) -> tuple[str, ...]:
+    names = value.replace(",", " ").split() if isinstance(value, str) else [str(v) for v in value]
+    for name in names:
+        if not name or "/" in name or ";" in name or "'" in name or "*" in name:
+            raise ValueError("host names such as 'images.example.com' are needed")
+    return tuple(name.lower() for name in names)
+
+
+def _policy(value: Any) -> bool | str:
+    try:
+        return _boolean(value)
+    except ValueError:
+        text = str(value)
+    if not text.isprintable():
+        raise ValueError("the policy must be one line")
+    return text
+
+
+def _proxy(value: Any) -> str:
+    text = str(value)
+    if not text.startswith(("http://", "https://", "socks5://", "socks5h://")):
+        raise ValueError("a proxy URL such as 'http://proxy.example.com:3128' is needed")
+    return text

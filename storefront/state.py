@@ -1,0 +1,76 @@
+"""What one app owns of Storefront: ``app.extensions["storefront"]``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, current_app
+
+from storefront.catalog import CatalogStore
+from storefront.orders import Receipt
+from storefront.polar import Client
+from storefront.settings import Settings
+from storefront.texts import Texts
+
+if TYPE_CHECKING:
+    from storefront.emulator.embedded import EmbeddedPolar
+
+EXTENSION_NAME = "storefront"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Who is signed in, as far as a checkout can be prefilled with it."""
+
+    email: str | None = field(default=None, repr=False)
+    name: str | None = field(default=None, repr=False)
+    #: Your own reference for the purchase; it comes back in the receipt's metadata.
+    reference_id: str | None = None
+    #: A discount code that this visitor gets.
+    discount_code: str | None = None
+    #: The language of the checkout page, such as ``fr``.
+    locale: str | None = None
+
+
+VisitorCallback = Callable[[], Visitor | None]
+SuccessCallback = Callable[[Receipt], Any]
+
+
+class Callbacks:
+    """What the site registered on its ``Storefront``; shared by the apps that it serves."""
+
+    def __init__(self) -> None:
+        self.visitor: VisitorCallback | None = None
+        self.success: SuccessCallback | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """One app's settings, client, catalogue and words."""
+
+    settings: Settings
+    client: Client
+    catalog: CatalogStore
+    texts: Texts
+    callbacks: Callbacks
+    #: The local Polar that runs beside the site; None unless ``POLAR_SERVER=local`` without a
+    #: token.
+    embedded: EmbeddedPolar | None = None
+
+
+def get_state(app: Flask | None = None) -> State:
+    """The state of the given or the current app.
+
+    :raises RuntimeError: when the app has none.
+    """
+    extensions = (app or current_app).extensions
+    if EXTENSION_NAME not in extensions:
+        raise RuntimeError(
+            "This Flask app has no Storefront. Did you forget Storefront(app), or "
+            "shop.init_app(app) in the application factory?"
+        )
+    state = extensions[EXTENSION_NAME]
+    assert isinstance(state, State)
+    return state

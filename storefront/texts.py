@@ -1,0 +1,98 @@
+"""The words on the pages, in the merchant's language.
+
+Messages are English and stand in the code and the templates; their translations are gettext
+catalogues in ``storefront/translations/<locale>/LC_MESSAGES/storefront.po``, read as they are:
+nothing needs compiling, and a site may be installed from source.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from importlib import resources
+
+from babel import Locale
+from babel.dates import format_date
+from babel.messages.pofile import read_po
+from babel.numbers import format_currency, format_percent, get_currency_precision
+from babel.units import format_unit
+
+_INTERVALS = ("day", "week", "month", "year")
+
+
+class Texts:
+    """Words, amounts, durations and dates as one locale writes them."""
+
+    def __init__(self, locale: str) -> None:
+        self.locale = Locale.parse(locale)
+        self._messages = _read_messages(self.locale)
+
+    @property
+    def language(self) -> str:
+        """The language tag for an ``html`` element: ``en``, ``pt-BR``."""
+        return str(self.locale).replace("_", "-")
+
+    @property
+    def direction(self) -> str:
+        """``ltr`` or ``rtl``."""
+        return self.locale.text_direction
+
+    def __call__(self, message: str, **values: object) -> str:
+        """The message in this language, with ``{name}`` replaced by the values."""
+        text = self._messages.get(message, message)
+        return text.format(**values) if values else text
+
+    def money(self, amount: int | Decimal, currency: str) -> str:
+        """An amount in minor units, written with its currency: ``$29.00``.
+
+        Fractions of a minor unit, as usage prices have them, are kept.
+        """
+        code = currency.upper()
+        value = Decimal(amount).scaleb(-get_currency_precision(code))
+        exact = isinstance(amount, int) or amount == amount.to_integral_value()
+        return format_currency(value, code, locale=self.locale, decimal_quantization=exact)
+
+    def percent(self, basis_points: int) -> str:
+        """Hundredths of a percent as a percentage: 2000 is ``20%``."""
+        value = Decimal(basis_points) / 10_000
+        return format_percent(value, locale=self.locale, decimal_quantization=False)
+
+    def duration(self, interval: str, count: int) -> str:
+        """``14 days``; an interval that is not known here is said as it came."""
+        if interval not in _INTERVALS:
+            return f"{count} {interval}"
+        return format_unit(count, f"duration-{interval}", locale=self.locale)
+
+    def every(self, interval: str, count: int) -> str:
+        """How often something is charged: ``per month``, ``every 3 weeks``."""
+        if count == 1:
+            fixed = {
+                "day": self("per day"),
+                "week": self("per week"),
+                "month": self("per month"),
+                "year": self("per year"),
+            }.get(interval)
+            if fixed:
+                return fixed
+        return self("every {duration}", duration=self.duration(interval, count))
+
+    def date(self, moment: datetime) -> str:
+        """A day, in words: ``Nov 22, 2026`` (in UTC)."""
+        return format_date(moment, locale=self.locale)
+
+
+def _read_messages(locale: Locale) -> dict[str, str]:
+    """Translations of the locale, completed by those of its language."""
+    messages: dict[str, str] = {}
+    names = [locale.language]
+    if str(locale) != locale.language:
+        names.append(str(locale))
+    for name in names:
+        file = resources.files("storefront") / "translations" / name / "LC_MESSAGES/storefront.po"
+        if not file.is_file():
+            continue
+        with file.open("rb") as source:
+            for message in read_po(source, locale=name):
+                if message.id and message.string and not message.fuzzy:
+                    messages[str(message.id)] = str(message.string)
+    return messages

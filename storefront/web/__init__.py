@@ -1,0 +1,21 @@
+"""The pages: one blueprint, one file a concern."""
+
+from flask import Blueprint
+
+from storefront.urls import BLUEPRINT_IMPORT_NAME
+from storefront.web.pages import catalog, product
+from storefront.web.success import success
+
+
+def create_blueprint() -> Blueprint:
+    """The shop's pages, to be registered where the site wants them."""
+    blueprint = Blueprint(
+        "storefront",
+        BLUEPRINT_IMPORT_NAME,
+        static_folder="../static/storefront",
+        static_url_path="/static",
+    )
+    blueprint.add_url_rule("/", "catalog", catalog, methods=["GET"])
+    blueprint.add_url_rule("/products/<slug>", "product", product, methods=["GET"])
+    blueprint.add_url_rule("/success", "success", success, methods=["GET"])
+    return blueprint
