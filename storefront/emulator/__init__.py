@@ -2,3 +2,10 @@
 
 It talks real HTTP and answers as the service was recorded to answer. No money moves.
 """
+
+from storefront.emulator.errors import PolarError
+from storefront.emulator.server import LocalPolar
+from storefront.emulator.services import Route, Services
+from storefront.emulator.store import SeedError, Store
+
+__all__ = ["LocalPolar", "PolarError", "Route", "SeedError", "Services", "Store"]

@@ -27,11 +27,11 @@ from werkzeug.datastructures import MultiDict
 from storefront.emulator.confirming import DECLINING_TOKEN, apply_changes, check_complete
 from storefront.emulator.customers import Customers
 from storefront.emulator.errors import (
-    CheckoutExpired,
-    CheckoutNotOpen,
-    NotFound,
+    CheckoutExpiredError,
+    CheckoutNotOpenError,
+    InvalidRequestError,
+    NotFoundError,
     Problem,
-    ValidationFailed,
 )
 from storefront.emulator.fields import prefilled_fields
 from storefront.emulator.opening import CONSUMED, chosen_locale, embedding_origin, read_prefill
@@ -81,10 +81,10 @@ class Checkouts:
     ) -> Opened:
         """Make a session from a checkout link. Each call makes one.
 
-        :raises NotFound: no such link, or nothing left on it.
-        :raises ValidationFailed: `product_id` is no UUID.
-        :raises EmbedHostNotAllowed: the embedding origin is not on the organization's list.
-        :raises Crash: input the service itself breaks on.
+        :raises NotFoundError: no such link, or nothing left on it.
+        :raises InvalidRequestError: `product_id` is no UUID.
+        :raises EmbedHostError: the embedding origin is not on the organization's list.
+        :raises CrashError: input the service itself breaks on.
         """
         prefill = read_prefill(query)
         store = self._store
@@ -127,21 +127,21 @@ class Checkouts:
     def create(self, body: Mapping[str, Any]) -> Checkout:
         """Make a session for a list of products, as a shop's server does with its token.
 
-        :raises ValidationFailed: a product that is not there, or a malformed field.
+        :raises InvalidRequestError: a product that is not there, or a malformed field.
         """
         store = self._store
         with store.lock:
             product_ids = body.get("products")
             if not isinstance(product_ids, list) or not product_ids:
                 loc = ("body", "CheckoutProductsCreate", "products")
-                raise ValidationFailed([Problem("missing", loc, "Field required", dict(body))])
+                raise InvalidRequestError([Problem("missing", loc, "Field required", dict(body))])
             for index, product_id in enumerate(product_ids):
                 product = store.products.get(str(product_id))
                 if product is None or product["is_archived"]:
                     message = (
                         "Product does not exist." if product is None else "Product is archived."
                     )
-                    raise ValidationFailed(
+                    raise InvalidRequestError(
                         [Problem("value_error", ("body", "products", index), message, product_id)],
                         error="PolarRequestValidationError",
                     )
@@ -170,25 +170,25 @@ class Checkouts:
     def get(self, checkout_id: str) -> Checkout:
         """A session by id, as its organization may read it: expired ones too.
 
-        :raises NotFound: no such session.
+        :raises NotFoundError: no such session.
         """
         with self._store.lock:
             self.settle_due()
             try:
                 return self._store.checkouts[checkout_id]
             except KeyError:
-                raise NotFound from None
+                raise NotFoundError from None
 
     def get_by_secret(self, secret: str) -> Checkout:
         """A session by its client secret, as its page reads it.
 
-        :raises NotFound: no such session.
-        :raises CheckoutExpired: it is open, and past its 24 hours.
+        :raises NotFoundError: no such session.
+        :raises CheckoutExpiredError: it is open, and past its 24 hours.
         """
         with self._store.lock:
             checkout = self.get(self._store.checkout_ids.get(secret, ""))
             if checkout.status == "open" and self._store.now() >= checkout.expires_at:
-                raise CheckoutExpired
+                raise CheckoutExpiredError
             return checkout
 
     def update(self, secret: str, changes: Mapping[str, Any]) -> Checkout:
@@ -196,10 +196,10 @@ class Checkouts:
         `customer_billing_address`, `custom_field_data`, `discount_code`, `product_id`, `amount`,
         `seats` and the like. What is absent stays; unknown keys are ignored.
 
-        :raises NotFound: no such session.
-        :raises CheckoutExpired: it is past its 24 hours.
-        :raises CheckoutNotOpen: it was confirmed already, or has ended.
-        :raises ValidationFailed: a value cannot be taken; nothing was changed.
+        :raises NotFoundError: no such session.
+        :raises CheckoutExpiredError: it is past its 24 hours.
+        :raises CheckoutNotOpenError: it was confirmed already, or has ended.
+        :raises InvalidRequestError: a value cannot be taken; nothing was changed.
         """
         with self._store.lock:
             checkout = self._open(secret)
@@ -214,10 +214,10 @@ class Checkouts:
         `confirming.DECLINING_TOKEN` makes the payment come back declined. Whoever is new gets a
         `customer_session_token` on the session.
 
-        :raises NotFound: no such session.
-        :raises CheckoutExpired: it is past its 24 hours.
-        :raises CheckoutNotOpen: it was confirmed already, or has ended.
-        :raises ValidationFailed: something is missing or malformed.
+        :raises NotFoundError: no such session.
+        :raises CheckoutExpiredError: it is past its 24 hours.
+        :raises CheckoutNotOpenError: it was confirmed already, or has ended.
+        :raises InvalidRequestError: something is missing or malformed.
         """
         with self._store.lock:
             checkout = self._open(secret)
@@ -245,8 +245,8 @@ class Checkouts:
 
         Look at its `status`: one still `confirmed` has run out of time.
 
-        :raises NotFound: no such session.
-        :raises CheckoutExpired: it is open, and past its 24 hours.
+        :raises NotFoundError: no such session.
+        :raises CheckoutExpiredError: it is open, and past its 24 hours.
         """
         give_up = time.monotonic() + timeout
         while True:
@@ -296,7 +296,7 @@ class Checkouts:
     def _open(self, secret: str) -> Checkout:
         checkout = self.get_by_secret(secret)
         if checkout.status != "open":
-            raise CheckoutNotOpen(checkout.id, checkout.status)
+            raise CheckoutNotOpenError(checkout.id, checkout.status)
         return checkout
 
     def _start(

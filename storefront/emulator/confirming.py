@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, Final
 
-from storefront.emulator.errors import Problem, ValidationFailed
+from storefront.emulator.errors import InvalidRequestError, Problem
 from storefront.emulator.fields import filled_fields, missing_fields
 from storefront.emulator.pricing import (
     amount_fits,
@@ -35,22 +35,22 @@ _ADDRESS_ASKED = ("country", "line1", "line2", "state", "city", "postal_code")
 _TEXTS = ("customer_name", "customer_billing_name", "customer_tax_id", "locale")
 
 
-def _reject(field: str, message: str, value: Any = None) -> ValidationFailed:
+def _reject(field: str, message: str, value: Any = None) -> InvalidRequestError:
     problem = Problem("value_error", ("body", field), message, value)
-    return ValidationFailed([problem], error="PolarRequestValidationError")
+    return InvalidRequestError([problem], error="PolarRequestValidationError")
 
 
 def apply_changes(store: Store, checkout: Checkout, changes: Mapping[str, Any]) -> bool:
     """Take a buyer's changes; all of them or, when one is wrong, none.
 
     :return: whether anything is different now.
-    :raises ValidationFailed: a value that cannot be taken.
+    :raises InvalidRequestError: a value that cannot be taken.
     """
     _check_shapes(changes)
     before = {item.name: getattr(checkout, item.name) for item in fields(checkout)}
     try:
         _apply(store, checkout, changes)
-    except ValidationFailed:
+    except InvalidRequestError:
         for name, value in before.items():
             setattr(checkout, name, value)
         raise
@@ -79,7 +79,7 @@ def _check_shapes(changes: Mapping[str, Any]) -> None:
     if address is not None:
         problems += _address_problems(address)
     if problems:
-        raise ValidationFailed(problems)
+        raise InvalidRequestError(problems)
 
 
 def _address_problems(address: Any) -> list[Problem]:
@@ -112,7 +112,7 @@ def _apply(store: Store, checkout: Checkout, changes: Mapping[str, Any]) -> None
     if changes.get("custom_field_data") is not None:
         stored, problems = filled_fields(checkout.product, changes["custom_field_data"])
         if problems:
-            raise ValidationFailed(problems)
+            raise InvalidRequestError(problems)
         checkout.custom_field_data = stored
     _apply_discount(store, checkout, changes)
 
@@ -172,7 +172,7 @@ def _apply_discount(store: Store, checkout: Checkout, changes: Mapping[str, Any]
 def check_complete(checkout: Checkout, changes: Mapping[str, Any], *, has_token: bool) -> None:
     """Make sure that a checkout, with the changes that come along, can be paid.
 
-    :raises ValidationFailed: listing everything that is missing.
+    :raises InvalidRequestError: listing everything that is missing.
     """
     _check_shapes(changes)
     address: Body | None = (
@@ -198,7 +198,7 @@ def check_complete(checkout: Checkout, changes: Mapping[str, Any], *, has_token:
         loc = ("body", "confirmation_token_id")
         problems.append(Problem("missing", loc, "Confirmation token is required."))
     if problems:
-        raise ValidationFailed(problems, error="PolarRequestValidationError")
+        raise InvalidRequestError(problems, error="PolarRequestValidationError")
 
 
 def _missing(*loc: str) -> Problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
-from storefront.emulator.errors import NotFound
+from storefront.emulator.errors import NotFoundError
 from storefront.emulator.records import Body, Checkout, Session, iso
 from storefront.emulator.store import Store, new_id, new_secret, new_short_id
 
@@ -20,11 +20,11 @@ class Customers:
         self._store = store
 
     def get(self, customer_id: str) -> Body:
-        """:raises NotFound: no such customer."""
+        """:raises NotFoundError: no such customer."""
         try:
             return self._store.customers[customer_id]
         except KeyError:
-            raise NotFound from None
+            raise NotFoundError from None
 
     def by_email(self, email: str) -> Body | None:
         """The customer of that address, whatever its case."""
@@ -81,7 +81,7 @@ class Customers:
     ) -> Session:
         """Let a customer in for an hour.
 
-        :raises NotFound: no such customer.
+        :raises NotFoundError: no such customer.
         """
         with self._store.lock:
             self.get(customer_id)

@@ -2,14 +2,14 @@
 
 ::
 
-    PolarError                     status, error and detail of an API answer
-    ├── NotFound                   404 ResourceNotFound
-    ├── CheckoutExpired            410 ExpiredCheckoutError
-    ├── CheckoutNotOpen            403 NotOpenCheckout
-    ├── EmbedHostNotAllowed        403
-    ├── InvoiceMissing             404 InvoiceDoesNotExist
-    ├── ValidationFailed           422, every problem with its place
-    └── Crash                      500 in plain text, where the service itself breaks
+    PolarError                  status, error and detail of an API answer
+    ├── NotFoundError           404 ResourceNotFound
+    ├── CheckoutExpiredError    410 ExpiredCheckoutError
+    ├── CheckoutNotOpenError    403 NotOpenCheckout
+    ├── EmbedHostError          403 EmbedHostNotAllowed
+    ├── InvoiceMissingError     404 InvoiceDoesNotExist
+    ├── InvalidRequestError     422, every problem with its place
+    └── CrashError              500 in plain text, where the service itself breaks
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class PolarError(Exception):
         return {"error": self.error, "detail": str(self)}
 
 
-class NotFound(PolarError):
+class NotFoundError(PolarError):
     """Nothing there, or not for this token. Source: recorded from the service, 2026-11-22."""
 
     status = 404
@@ -43,7 +43,7 @@ class NotFound(PolarError):
         super().__init__("Not found")
 
 
-class CheckoutExpired(PolarError):
+class CheckoutExpiredError(PolarError):
     """The session is past its 24 hours."""
 
     status = 410
@@ -53,7 +53,7 @@ class CheckoutExpired(PolarError):
         super().__init__("This checkout session has expired.")
 
 
-class CheckoutNotOpen(PolarError):
+class CheckoutNotOpenError(PolarError):
     """The session was confirmed, paid, expired or failed already."""
 
     status = 403
@@ -65,7 +65,7 @@ class CheckoutNotOpen(PolarError):
         self.state = state
 
 
-class EmbedHostNotAllowed(PolarError):
+class EmbedHostError(PolarError):
     """The organization does not let this origin embed its checkouts."""
 
     status = 403
@@ -75,7 +75,7 @@ class EmbedHostNotAllowed(PolarError):
         super().__init__(f"{origin} is not allowed to embed this checkout.")
 
 
-class InvoiceMissing(PolarError):
+class InvoiceMissingError(PolarError):
     """The order's invoice has not been asked for."""
 
     status = 404
@@ -102,7 +102,7 @@ class Problem:
         return entry if self.ctx is None else {**entry, "ctx": self.ctx}
 
 
-class ValidationFailed(PolarError):
+class InvalidRequestError(PolarError):
     """The request does not hold together. `problems` says where and why."""
 
     status = 422
@@ -126,7 +126,7 @@ class ValidationFailed(PolarError):
         return {"error": self.error, "detail": [problem.body for problem in self.problems]}
 
 
-class Crash(PolarError):
+class CrashError(PolarError):
     """Input on which the real service answers 500. The body is plain text."""
 
     status = 500

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from storefront.emulator.errors import Problem, ValidationFailed
+from storefront.emulator.errors import InvalidRequestError, Problem
 from storefront.emulator.records import Body
 from storefront.emulator.validation import check_bool
 
@@ -48,7 +48,7 @@ def _read_checkbox(value: Any) -> bool:
         return value
     try:
         return check_bool(str(value), "checkbox")
-    except ValidationFailed as failed:
+    except InvalidRequestError as failed:
         raise ValueError(str(failed)) from failed
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from werkzeug.datastructures import MultiDict
 
-from storefront.emulator.errors import Crash, EmbedHostNotAllowed
+from storefront.emulator.errors import CrashError, EmbedHostError
 from storefront.emulator.records import Body
 from storefront.emulator.validation import check_uuid, email_complaint
 
@@ -36,7 +36,9 @@ CONSUMED = frozenset(
         "embed_origin",
     }
 )
-LOCALES = frozenset(["en", "nl", "es", "fr", "sv", "de", "hu", "it", "pt", "pt-PT", "ko", "ja", "tr", "pl"])
+LOCALES = frozenset(
+    ("en", "nl", "es", "fr", "sv", "de", "hu", "it", "pt", "pt-PT", "ko", "ja", "tr", "pl")
+)
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ class Prefill:
 def read_prefill(query: MultiDict[str, str]) -> Prefill:
     """Read the query of a link that is being opened. Of repeated parameters the last one counts.
 
-    :raises ValidationFailed: `product_id` is no UUID of version 4.
-    :raises Crash: an infinite amount, or a NUL byte where text is kept.
+    :raises InvalidRequestError: `product_id` is no UUID of version 4.
+    :raises CrashError: an infinite amount, or a NUL byte where text is kept.
     """
     arguments = {name: values[-1] for name, values in query.lists()}
     product_id = arguments.get("product_id")
@@ -69,7 +71,7 @@ def read_prefill(query: MultiDict[str, str]) -> Prefill:
         if arguments.get(name)
     }
     if any("\0" in value for value in kept.values()):
-        raise Crash
+        raise CrashError
     return Prefill(
         arguments=arguments,
         product_id=None if product_id is None else check_uuid(product_id, ("query", "product_id")),
@@ -90,13 +92,13 @@ def _read_amount(value: str | None) -> int | None:
     except ValueError:
         return None
     except OverflowError:
-        raise Crash from None
+        raise CrashError from None
 
 
 def embedding_origin(value: str | None, organization: Body) -> str | None:
     """The origin that wants to embed the checkout; None for anything that is no web origin.
 
-    :raises EmbedHostNotAllowed: the organization lists the hosts that may, and this is not one.
+    :raises EmbedHostError: the organization lists the hosts that may, and this is not one.
     """
     parts = urlsplit(value or "")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -106,7 +108,7 @@ def embedding_origin(value: str | None, organization: Body) -> str | None:
     if (hosts or organization.get("embed_hosts_enforced")) and not (
         {parts.netloc, parts.hostname} & set(hosts)
     ):
-        raise EmbedHostNotAllowed(origin)
+        raise EmbedHostError(origin)
     return origin
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from storefront.emulator.errors import InvoiceMissing, NotFound
+from storefront.emulator.errors import InvoiceMissingError, NotFoundError
 from storefront.emulator.pricing import later, totals_of, trial_of
 from storefront.emulator.records import Body, Checkout, iso
 from storefront.emulator.store import Store, new_id
@@ -18,11 +18,11 @@ class Orders:
         self._store = store
 
     def get(self, order_id: str) -> Body:
-        """:raises NotFound: no such order."""
+        """:raises NotFoundError: no such order."""
         try:
             return self._store.orders[order_id]
         except KeyError:
-            raise NotFound from None
+            raise NotFoundError from None
 
     def of_customer(self, customer_id: str) -> list[Body]:
         """A customer's orders, oldest first."""
@@ -33,7 +33,7 @@ class Orders:
     def request_invoice(self, order_id: str) -> None:
         """Ask for an order's invoice, which can be read from then on.
 
-        :raises NotFound: no such order.
+        :raises NotFoundError: no such order.
         """
         with self._store.lock:
             self._store.invoices.add(self.get(order_id)["id"])
@@ -41,12 +41,12 @@ class Orders:
     def check_invoice(self, order_id: str) -> None:
         """Make sure there is an invoice to read.
 
-        :raises NotFound: no such order.
-        :raises InvoiceMissing: it was not asked for.
+        :raises NotFoundError: no such order.
+        :raises InvoiceMissingError: it was not asked for.
         """
         with self._store.lock:
             if self.get(order_id)["id"] not in self._store.invoices:
-                raise InvoiceMissing(order_id)
+                raise InvoiceMissingError(order_id)
 
     def place(self, checkout: Checkout) -> Body:
         """Turn a paid checkout into an order, and into a subscription if its product recurs."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from werkzeug.datastructures import MultiDict
 
-from storefront.emulator.errors import Crash
+from storefront.emulator.errors import CrashError
 from storefront.emulator.validation import check_bool, check_choice, check_positive, check_uuids
 
 Body = dict[str, Any]
-Key = Callable[[Body], Any]
+T = TypeVar("T")
 
 #: A limit above this is taken as this, without a word. Source: recorded, 2026-11-22.
 MAX_LIMIT = 100
@@ -38,7 +38,7 @@ class Query:
     def ids(self, name: str) -> frozenset[str] | None:
         """A repeatable filter by UUID; None where it is absent.
 
-        :raises ValidationFailed: for anything but version 4 UUIDs.
+        :raises InvalidRequestError: for anything but version 4 UUIDs.
         """
         values = self.all(name)
         return check_uuids(values, name) if values else None
@@ -46,7 +46,7 @@ class Query:
     def flag(self, name: str) -> bool | None:
         """A filter that is true or false; None where it is absent.
 
-        :raises ValidationFailed: for anything else.
+        :raises InvalidRequestError: for anything else.
         """
         value = self.last(name)
         return None if value is None else check_bool(value, name)
@@ -62,48 +62,60 @@ class Query:
     def page(self) -> tuple[int, int]:
         """Page number and size.
 
-        :raises ValidationFailed: for anything below 1.
-        :raises Crash: for a page beyond what the service's database can count.
+        :raises InvalidRequestError: for anything below 1.
+        :raises CrashError: for a page beyond what the service's database can count.
         """
         number, limit = self.last("page"), self.last("limit")
         page = 1 if number is None else check_positive(number, "page")
         size = 10 if limit is None else min(check_positive(limit, "limit"), MAX_LIMIT)
         if (page - 1) * size > _MAX_OFFSET:
-            raise Crash
+            raise CrashError
         return page, size
 
-    def sorting(self, keys: Mapping[str, Key], default: Sequence[str]) -> list[tuple[Key, bool]]:
+    def sorting(
+        self, keys: Mapping[str, Callable[[T], Any]], default: str
+    ) -> list[tuple[Callable[[T], Any], bool]]:
         """The sort keys in order, each with whether it descends.
 
-        :raises ValidationFailed: for a key that the list does not have.
+        :raises InvalidRequestError: for a key that the list does not have.
         """
         choices = [choice for key in keys for choice in (key, f"-{key}")]
         wanted = [
             check_choice(value, choices, ("query", "sorting", index))
             for index, value in enumerate(self.all("sorting"))
-        ] or list(default)
+        ] or [default]
         return [(keys[choice.removeprefix("-")], choice.startswith("-")) for choice in wanted]
 
 
-def sort(items: Iterable[Body], criteria: Sequence[tuple[Key, bool]]) -> list[Body]:
+def sort(items: Iterable[T], criteria: Sequence[tuple[Callable[[T], Any], bool]]) -> list[T]:
     """The items in order. A missing value counts as the largest, as PostgreSQL has it."""
     ordered = list(items)
     for key, descending in reversed(criteria):
-        ordered.sort(key=lambda item: _null_is_largest(key(item)), reverse=descending)
+        ordered.sort(key=_null_is_largest(key), reverse=descending)
     return ordered
 
 
-def _null_is_largest(value: Any) -> tuple[bool, Any]:
-    return (True, 0) if value is None else (False, value)
+def _null_is_largest(key: Callable[[T], Any]) -> Callable[[T], tuple[bool, Any]]:
+    def comparable(item: T) -> tuple[bool, Any]:
+        value = key(item)
+        return (True, 0) if value is None else (False, value)
+
+    return comparable
 
 
-def paginate(items: Sequence[Body], page: tuple[int, int], *, total: int | None = None) -> Body:
+def paginate(
+    items: Sequence[T],
+    page: tuple[int, int],
+    show: Callable[[T], Body],
+    *,
+    total: int | None = None,
+) -> Body:
     """One page of a list, with the totals. A page past the end is empty, not an error."""
     number, size = page
     count = len(items) if total is None else total
     start = (number - 1) * size
     return {
-        "items": list(items[start : start + size]),
+        "items": [show(item) for item in items[start : start + size]],
         "pagination": {"total_count": count, "max_page": math.ceil(count / size)},
     }
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from storefront.emulator.errors import NotFound
+from storefront.emulator.errors import NotFoundError
 from storefront.emulator.records import Body, Checkout, Session
 
 _ALPHANUMERIC = string.ascii_letters + string.digits
@@ -162,11 +162,11 @@ class Store:
         return [link for link in self.links.values() if self.link_products(link)]
 
     def link_by_secret(self, secret: str) -> Body:
-        """:raises NotFound: no such link, or nothing left on it."""
+        """:raises NotFoundError: no such link, or nothing left on it."""
         for link in self.live_links():
             if link["client_secret"] == secret:
                 return link
-        raise NotFound
+        raise NotFoundError
 
     def follow_site(self, site: str) -> None:
         """Make this the demo store of a shop: links into `site` will follow its address."""
@@ -179,11 +179,11 @@ class Store:
     def move_site(self, *, success_url: str, return_url: str | None) -> None:
         """Give the links that follow the demo shop their new URLs.
 
-        :raises NotFound: this is no demo store.
+        :raises NotFoundError: this is no demo store.
         """
         with self.lock:
             if self.site_links is None:
-                raise NotFound
+                raise NotFoundError
             for link_id in self.site_links:
                 self.links[link_id].update(success_url=success_url, return_url=return_url)
 

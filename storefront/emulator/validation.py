@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from storefront.emulator.errors import Problem, ValidationFailed
+from storefront.emulator.errors import InvalidRequestError, Problem
 
 Loc = tuple[str | int, ...]
 
@@ -49,15 +49,17 @@ def _uuid_complaint(value: str) -> str | None:
 def check_uuid(value: str, loc: Loc) -> str:
     """A version 4 UUID in its canonical lower-case form.
 
-    :raises ValidationFailed: naming the first character or group that is wrong.
+    :raises InvalidRequestError: naming the first character or group that is wrong.
     """
     complaint = _uuid_complaint(value)
     if complaint is not None:
         message = f"Input should be a valid UUID, {complaint}"
-        raise ValidationFailed([Problem("uuid_parsing", loc, message, value, {"error": complaint})])
+        raise InvalidRequestError(
+            [Problem("uuid_parsing", loc, message, value, {"error": complaint})]
+        )
     parsed = UUID(value.strip("{}").removeprefix("urn:uuid:"))
     if parsed.version != 4:
-        raise ValidationFailed(
+        raise InvalidRequestError(
             [
                 Problem(
                     "uuid_version", loc, "UUID version 4 expected", value, {"expected_version": 4}
@@ -70,7 +72,7 @@ def check_uuid(value: str, loc: Loc) -> str:
 def check_uuids(values: Sequence[str], name: str) -> frozenset[str]:
     """A repeatable UUID filter: every value given, canonical.
 
-    :raises ValidationFailed: listing the union's two branches, as the service does: one id, or a
+    :raises InvalidRequestError: listing the union's two branches, as the service does: one id, or a
         list of ids.
     """
     problems: list[Problem] = []
@@ -80,54 +82,54 @@ def check_uuids(values: Sequence[str], name: str) -> frozenset[str]:
     for index, value in enumerate(values):
         try:
             ids.append(check_uuid(value, ("query", name, branch, index)))
-        except ValidationFailed as failed:
+        except InvalidRequestError as failed:
             problems.extend(failed.problems)
     if problems:
         message = "UUID input should be a string, bytes or UUID object"
         one = Problem("uuid_type", ("query", name, "uuid"), message, list(values))
-        raise ValidationFailed([one, *problems])
+        raise InvalidRequestError([one, *problems])
     return frozenset(ids)
 
 
 def check_positive(value: str, name: str) -> int:
     """A query parameter that counts from 1.
 
-    :raises ValidationFailed: it is no integer, or below 1.
+    :raises InvalidRequestError: it is no integer, or below 1.
     """
     loc = ("query", name)
     if not re.fullmatch(r"\s*[+-]?\d+\s*", value):
         message = "Input should be a valid integer, unable to parse string as an integer"
-        raise ValidationFailed([Problem("int_parsing", loc, message, value)])
+        raise InvalidRequestError([Problem("int_parsing", loc, message, value)])
     if int(value) < 1:
         message = "Input should be greater than 0"
-        raise ValidationFailed([Problem("greater_than", loc, message, value, {"gt": 0})])
+        raise InvalidRequestError([Problem("greater_than", loc, message, value, {"gt": 0})])
     return int(value)
 
 
 def check_bool(value: str, name: str) -> bool:
     """A query parameter that is true or false.
 
-    :raises ValidationFailed: it is neither.
+    :raises InvalidRequestError: it is neither.
     """
     if value.lower() in _TRUE:
         return True
     if value.lower() in _FALSE:
         return False
     message = "Input should be a valid boolean, unable to interpret input"
-    raise ValidationFailed([Problem("bool_parsing", ("query", name), message, value)])
+    raise InvalidRequestError([Problem("bool_parsing", ("query", name), message, value)])
 
 
 def check_choice(value: str, choices: Sequence[str], loc: Loc) -> str:
     """One of a closed list of words.
 
-    :raises ValidationFailed: with the whole list in its message.
+    :raises InvalidRequestError: with the whole list in its message.
     """
     if value in choices:
         return value
     quoted = [f"'{choice}'" for choice in choices]
     expected = " or ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else quoted[0]
     message = f"Input should be {expected}"
-    raise ValidationFailed([Problem("enum", loc, message, value, {"expected": expected})])
+    raise InvalidRequestError([Problem("enum", loc, message, value, {"expected": expected})])
 
 
 def email_complaint(value: str) -> str | None:

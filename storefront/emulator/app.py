@@ -1,0 +1,247 @@
+"""The WSGI application: routing, versions, tokens, headers and errors.
+
+Besides Polar's own it has two endpoints that Polar has not, for whoever runs it on this machine:
+
+- `GET /local/health` answers `{"store": "<name of the organization>"}`.
+- `POST /local/site` with `{"success_url": "...", "return_url": "..."}` gives the demo store's
+  links new URLs, so that they follow the shop's address. Loopback clients and the demo store only.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.routing import Map, RequestRedirect, Rule
+from werkzeug.wrappers import Request, Response
+
+from storefront.emulator import catalog_api, checkout_api, order_api, pages
+from storefront.emulator.calls import Access, ApiRoute, Call
+from storefront.emulator.checkouts import Checkouts
+from storefront.emulator.customers import Customers
+from storefront.emulator.errors import CrashError, NotFoundError, PolarError
+from storefront.emulator.orders import Orders
+from storefront.emulator.records import Body, Session
+from storefront.emulator.services import Route, Services
+from storefront.emulator.store import Store
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+#: What `Polar-Version` may ask for; the first is what a request without one gets.
+VERSIONS = ("2026-04", "2026-10", "2027-01")
+
+_DEPRECATED = "The API root has moved from /api/v1 to /v1. Please update your integration."
+_INVALID_TOKEN = (
+    "The access token provided is expired, revoked, malformed, or invalid for other reasons."  # noqa: S105
+)
+_MORE_NEEDED = "The request requires higher privileges than provided by the access token."
+_PREFLIGHT = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT",
+    "Access-Control-Max-Age": "600",
+    "Access-Control-Allow-Headers": (
+        "Accept, Accept-Language, Authorization, Content-Language, Content-Type, Polar-Version"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Token:
+    """An organization access token: what it may do, and whose it is."""
+
+    #: None: everything.
+    scopes: frozenset[str] | None = None
+    #: Whether it belongs to some other organization, one that has nothing.
+    is_other_organization: bool = False
+
+
+def make_services(store: Store, *, settle_seconds: float = 1.0) -> Services:
+    """The services over a store."""
+    orders, customers = Orders(store), Customers(store)
+    checkouts = Checkouts(store, orders, customers, settle_seconds=settle_seconds)
+    return Services(store, checkouts, orders, customers)
+
+
+class Application:
+    """One local Polar as a WSGI application."""
+
+    def __init__(self, services: Services, tokens: Mapping[str, Token]) -> None:
+        """`tokens` are the organization access tokens that are let in."""
+        self.services = services
+        self._tokens = tokens
+        other = {"id": _OTHER_ORGANIZATION, "name": "Other Organization", "slug": "other"}
+        self._others_services = make_services(Store({"organization": other}))
+        self._map = Map(merge_slashes=False)
+        self._add_api([*catalog_api.ROUTES, *checkout_api.ROUTES, *order_api.ROUTES])
+        short_link = Route("/polar_cl_<rest>", ("GET", "HEAD"), checkout_api.open_short_link)
+        for route in (*_LOCAL, short_link, *pages.routes()):
+            self._map.add(Rule(route.rule, endpoint=route))
+
+    def _add_api(self, routes: Iterable[ApiRoute]) -> None:
+        by_rule: dict[str, list[ApiRoute]] = {}
+        for route in routes:
+            by_rule.setdefault(route.rule, []).append(route)
+        for rule, same_rule in by_rule.items():
+            self._map.add(Rule(rule, endpoint=tuple(same_rule)))
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        return self.respond(Request(environ))(environ, start_response)
+
+    def respond(self, request: Request) -> Response:
+        """Answer one request."""
+        path = request.path
+        deprecated = path.startswith("/api/v1/")
+        if deprecated:
+            path = path.removeprefix("/api")
+        is_api = path.startswith("/v1/") or path == "/v1"
+        version = request.headers.get("Polar-Version", VERSIONS[0]) if is_api else VERSIONS[0]
+        if version not in VERSIONS:
+            return _json({"detail": "Not Found"}, 404)
+        if request.method == "OPTIONS" and "Origin" in request.headers:
+            response = Response("OK", headers=_PREFLIGHT)
+        else:
+            try:
+                response = self._dispatch(request, path)
+            except CrashError as crash:
+                return Response(str(crash), crash.status)
+            except PolarError as error:
+                response = _json(error.body, error.status)
+            _finish(request, response, is_api=is_api)
+        response.headers["Polar-Version"] = version
+        if deprecated:
+            response.headers["X-Polar-Deprecation-Notice"] = _DEPRECATED
+        return response
+
+    def _dispatch(self, request: Request, path: str) -> Response:
+        adapter = self._map.bind(request.host, path_info=path)
+        try:
+            endpoint, values = adapter.match()
+        except (NotFound, RequestRedirect):
+            other_path = path.removesuffix("/") if path.endswith("/") else f"{path}/"
+            if other_path and adapter.test(other_path):
+                return _moved(request, other_path)
+            return _json({"detail": "Not Found"}, 404)
+        except HTTPException as error:
+            return _json({"detail": error.name}, error.code or 400)
+        if isinstance(endpoint, Route):
+            if request.method not in endpoint.methods:
+                return _not_allowed(endpoint.methods[0])
+            return endpoint.view(self.services, request, values)
+        for route in endpoint:
+            if route.method == request.method:
+                return self._call(route, request, values)
+        return _not_allowed(endpoint[0].method)
+
+    def _call(self, route: ApiRoute, request: Request, values: Mapping[str, str]) -> Response:
+        entry = self._enter(route.access, request)
+        if isinstance(entry, Response):
+            return entry
+        services, session = entry
+        with services.store.lock:
+            answer = route.endpoint(Call(services, request, values, session))
+        if isinstance(answer, Response):
+            return answer
+        body, status = answer if isinstance(answer, tuple) else (answer, 200)
+        return _json(body, status)
+
+    def _enter(
+        self, access: Access, request: Request
+    ) -> Response | tuple[Services, Session | None]:
+        """Let a request in, or say why not."""
+        if access == "public":
+            return self.services, None
+        kind, _, credential = request.headers.get("Authorization", "").partition(" ")
+        credential = credential.strip()
+        if kind.lower() != "bearer" or not credential:
+            return _unauthorized()
+        token, session = self._tokens.get(credential), self.services.customers.session(credential)
+        if access == "customer":
+            if session is not None:
+                return self.services, session
+            return _unauthorized() if token is not None else _invalid_token()
+        if token is None:
+            return _unauthorized() if session is not None else _invalid_token()
+        if token.scopes is not None and token.scopes.isdisjoint(access):
+            return _insufficient(access)
+        return (self._others_services if token.is_other_organization else self.services), None
+
+
+_OTHER_ORGANIZATION = "19546b35-86b3-4083-8376-094cde3d03ce"
+
+
+def _json(body: Body | None, status: int) -> Response:
+    text = "null" if body is None else json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return Response(text, status, content_type="application/json")
+
+
+def _finish(request: Request, response: Response, *, is_api: bool) -> None:
+    if is_api or response.mimetype == "application/json":
+        response.headers.setdefault("Cache-Control", "private, no-store")
+    if is_api and "Origin" in request.headers:
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Access-Control-Expose-Headers"] = "Polar-Version"
+
+
+def _moved(request: Request, path: str) -> Response:
+    query = request.query_string.decode("latin-1")
+    location = f"{request.host_url.rstrip('/')}{path}{'?' if query else ''}{query}"
+    response = Response(status=307, headers={"Location": location})
+    del response.headers["Content-Type"]
+    return response
+
+
+def _not_allowed(method: str) -> Response:
+    response = _json({"detail": MethodNotAllowed().name}, 405)
+    response.headers["Allow"] = method
+    return response
+
+
+def _unauthorized() -> Response:
+    response = _json({"error": "Unauthorized", "detail": "Unauthorized"}, 401)
+    response.headers["WWW-Authenticate"] = 'Bearer realm="polar"'
+    return response
+
+
+def _invalid_token() -> Response:
+    return _refused("invalid_token", _INVALID_TOKEN, 401)
+
+
+def _insufficient(access: Iterable[str]) -> Response:
+    scope = f'scope="{" ".join(access)}", '
+    return _refused("insufficient_scope", _MORE_NEEDED, 403, scope)
+
+
+def _refused(error: str, description: str, status: int, scope: str = "") -> Response:
+    response = _json({"error": error, "error_description": description}, status)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Pragma"] = "no-cache"
+    response.headers["WWW-Authenticate"] = (
+        f'Bearer realm="polar", {scope}error="{error}", error_description="{description}"'
+    )
+    return response
+
+
+def _health(services: Services, request: Request, values: Mapping[str, str]) -> Response:
+    return _json({"store": services.store.organization["name"]}, 200)
+
+
+def _move_site(services: Services, request: Request, values: Mapping[str, str]) -> Response:
+    if not ipaddress.ip_address(request.remote_addr or "0.0.0.0").is_loopback:  # noqa: S104
+        raise NotFoundError
+    body: Any = request.get_json(silent=True)
+    if not isinstance(body, dict) or not isinstance(body.get("success_url"), str):
+        return _json({"detail": "Send an object with success_url, and return_url if any."}, 422)
+    services.store.move_site(success_url=body["success_url"], return_url=body.get("return_url"))
+    return Response(status=204)
+
+
+_LOCAL = (
+    Route("/local/health", ("GET",), _health),
+    Route("/local/site", ("POST",), _move_site),
+)

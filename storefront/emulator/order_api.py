@@ -1,0 +1,242 @@
+"""The API's endpoints for what was sold: orders, subscriptions, customers and their portal."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from storefront.emulator import shapes
+from storefront.emulator.calls import ApiRoute, Call, by, scopes
+from storefront.emulator.errors import InvalidRequestError, NotFoundError, Problem
+from storefront.emulator.queries import matches_metadata, paginate, sort
+from storefront.emulator.records import Body
+from storefront.emulator.validation import check_uuid
+
+_ORDERS = scopes("orders")
+_SORTED_ORDERS = {
+    "created_at": by("created_at"),
+    "status": by("status"),
+    "invoice_number": by("invoice_number"),
+    "amount": by("total_amount"),
+    "net_amount": by("net_amount"),
+    "customer": by("customer_id"),
+    "product": by("product_id"),
+    "discount": by("discount_id"),
+    "subscription": by("subscription_id"),
+}
+_SORTED_PORTAL_ORDERS = {
+    name: _SORTED_ORDERS[name]
+    for name in ("created_at", "amount", "net_amount", "product", "subscription")
+}
+
+
+def list_orders(call: Call) -> Body:
+    """Orders, the newest first."""
+    services, query = call.services, call.query
+    store = services.store
+    wanted = {
+        name: query.ids(name)
+        for name in ("product_id", "discount_id", "customer_id", "checkout_id", "subscription_id")
+    }
+    owners, externals = query.ids("organization_id"), query.all("external_customer_id")
+    kinds, states, metadata = (
+        query.all("product_billing_type"),
+        query.all("status"),
+        query.metadata(),
+    )
+    page = query.page()
+    order = query.sorting(_SORTED_ORDERS, "-created_at")
+    services.checkouts.settle_due()
+    found = [
+        item
+        for item in store.orders.values()
+        if all(ids is None or item[name] in ids for name, ids in wanted.items())
+        and (owners is None or store.organization["id"] in owners)
+        and (not externals or store.customers[item["customer_id"]]["external_id"] in externals)
+        and (not kinds or _billing_type(item) in kinds)
+        and (not states or item["status"] in states)
+        and matches_metadata(item["metadata"], metadata)
+    ]
+    return paginate(sort(found, order), page, lambda item: shapes.order(store, item))
+
+
+def _billing_type(order: Body) -> str:
+    return "one_time" if order["subscription_id"] is None else "recurring"
+
+
+def get_order(call: Call) -> Body:
+    """One order."""
+    call.services.checkouts.settle_due()
+    return shapes.order(call.services.store, call.services.orders.get(call.id))
+
+
+def request_invoice(call: Call) -> tuple[None, int]:
+    """Ask for an order's invoice."""
+    call.services.orders.request_invoice(call.id)
+    return None, 202
+
+
+def get_invoice(call: Call) -> Body:
+    """Where an order's invoice can be downloaded, once it was asked for."""
+    call.services.orders.check_invoice(call.id)
+    return {"url": f"{call.base_url}/assets/invoices/{call.id}.pdf"}
+
+
+def list_subscriptions(call: Call) -> Body:
+    """Subscriptions, the newest first."""
+    query = call.query
+    wanted = {name: query.ids(name) for name in ("product_id", "customer_id", "discount_id")}
+    page = query.page()
+    order = query.sorting(
+        {
+            "customer": by("customer_id"),
+            "status": by("status"),
+            "started_at": by("started_at"),
+            "current_period_end": by("current_period_end"),
+            "amount": by("amount"),
+            "product": by("product_id"),
+            "discount": by("discount_id"),
+        },
+        "-started_at",
+    )
+    call.services.checkouts.settle_due()
+    store = call.services.store
+    found = [
+        item
+        for item in store.subscriptions.values()
+        if all(ids is None or item[name] in ids for name, ids in wanted.items())
+    ]
+    return paginate(sort(found, order), page, lambda item: shapes.subscription(store, item))
+
+
+def list_customers(call: Call) -> Body:
+    """Customers, the newest first."""
+    query = call.query
+    email, text = query.last("email"), (query.last("query") or "").lower()
+    metadata = query.metadata()
+    page = query.page()
+    keys = {name: by(name) for name in ("created_at", "email", "name")}
+    order = query.sorting(keys, "-created_at")
+    call.services.checkouts.settle_due()
+    found = [
+        customer
+        for customer in call.services.store.customers.values()
+        if (email is None or customer["email"].lower() == email.lower())
+        and text in f"{customer['name'] or ''} {customer['email']}".lower()
+        and matches_metadata(customer["metadata"], metadata)
+    ]
+    return paginate(sort(found, order), page, shapes.public_customer)
+
+
+def get_customer(call: Call) -> Body:
+    """One customer."""
+    call.services.checkouts.settle_due()
+    return shapes.public_customer(call.services.customers.get(call.id))
+
+
+def create_session(call: Call) -> tuple[Body, int]:
+    """A customer session, for a shop to send a customer to the portal with."""
+    body = call.body()
+    if "customer_id" not in body and "external_customer_id" not in body:
+        raise InvalidRequestError(
+            [
+                Problem("missing", ("body", f"CustomerSession{kind}", name), "Field required", body)
+                for kind, name in (
+                    ("CustomerIDCreate", "customer_id"),
+                    ("CustomerExternalIDCreate", "external_customer_id"),
+                )
+            ]
+        )
+    customer = _customer_of(call, body)
+    services = call.services
+    session = services.customers.open_session(
+        customer["id"], prefix="polar_mst_", return_url=body.get("return_url")
+    )
+    slug = services.store.organization["slug"]
+    token, email = session.token, quote(customer["email"])
+    url = f"{call.base_url}/{slug}/portal?customer_session_token={token}&email={email}"
+    return shapes.session(services.store, session, url), 201
+
+
+def _customer_of(call: Call, body: Body) -> Body:
+    customers = call.services.customers
+    found: Body | None
+    if "customer_id" in body:
+        name, given = "customer_id", body["customer_id"]
+        try:
+            found = customers.get(check_uuid(str(given), ("body", name)))
+        except NotFoundError:
+            found = None
+    else:
+        name, given = "external_customer_id", body["external_customer_id"]
+        found = customers.by_external_id(str(given))
+    if found is None:
+        problem = Problem("value_error", ("body", name), "Customer does not exist.", given)
+        raise InvalidRequestError([problem], error="PolarRequestValidationError")
+    return found
+
+
+def get_me(call: Call) -> Body:
+    """The customer whose session this is."""
+    return shapes.portal_customer(call.services.customers.get(call.customer_id))
+
+
+def list_my_orders(call: Call) -> Body:
+    """The customer's own orders, the newest first."""
+    query = call.query
+    products, subscriptions = query.ids("product_id"), query.ids("subscription_id")
+    kinds = query.all("product_billing_type")
+    page = query.page()
+    order: Any = query.sorting(_SORTED_PORTAL_ORDERS, "-created_at")
+    call.services.checkouts.settle_due()
+    store = call.services.store
+    found = [
+        item
+        for item in call.services.orders.of_customer(call.customer_id)
+        if (products is None or item["product_id"] in products)
+        and (subscriptions is None or item["subscription_id"] in subscriptions)
+        and (not kinds or _billing_type(item) in kinds)
+    ]
+    return paginate(sort(found, order), page, lambda item: shapes.portal_order(store, item))
+
+
+def get_my_order(call: Call) -> Body:
+    """One of the customer's own orders; nobody else's."""
+    call.services.checkouts.settle_due()
+    return shapes.portal_order(call.services.store, _my_order(call))
+
+
+def get_my_invoice(call: Call) -> Body:
+    """Where the invoice of one of the customer's own orders can be downloaded."""
+    _my_order(call)
+    return get_invoice(call)
+
+
+def request_my_invoice(call: Call) -> tuple[None, int]:
+    """Ask for the invoice of one of the customer's own orders."""
+    _my_order(call)
+    return request_invoice(call)
+
+
+def _my_order(call: Call) -> Body:
+    order = call.services.orders.get(call.id)
+    if order["customer_id"] != call.customer_id:
+        raise NotFoundError
+    return order
+
+
+ROUTES = [
+    ApiRoute("/v1/orders/", "GET", _ORDERS, list_orders),
+    ApiRoute("/v1/orders/<id>", "GET", _ORDERS, get_order),
+    ApiRoute("/v1/orders/<id>/invoice", "GET", ("orders:read",), get_invoice),
+    ApiRoute("/v1/orders/<id>/invoice", "POST", ("orders:read",), request_invoice),
+    ApiRoute("/v1/subscriptions/", "GET", scopes("subscriptions"), list_subscriptions),
+    ApiRoute("/v1/customers/", "GET", scopes("customers"), list_customers),
+    ApiRoute("/v1/customers/<id>", "GET", scopes("customers"), get_customer),
+    ApiRoute("/v1/customer-sessions/", "POST", ("customer_sessions:write",), create_session),
+    ApiRoute("/v1/customer-portal/customers/me", "GET", "customer", get_me),
+    ApiRoute("/v1/customer-portal/orders/", "GET", "customer", list_my_orders),
+    ApiRoute("/v1/customer-portal/orders/<id>", "GET", "customer", get_my_order),
+    ApiRoute("/v1/customer-portal/orders/<id>/invoice", "GET", "customer", get_my_invoice),
+    ApiRoute("/v1/customer-portal/orders/<id>/invoice", "POST", "customer", request_my_invoice),
+]

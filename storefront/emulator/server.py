@@ -1,0 +1,137 @@
+"""Running a local Polar: in a thread for tests and an embedded demo, or on its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from storefront.emulator.app import Application, Token, make_services
+from storefront.emulator.store import Store
+
+#: The access token that lets in where nothing else is chosen.
+DEFAULT_TOKEN = "polar_oat_local"  # noqa: S105
+
+_READ_ONLY = frozenset(
+    f"{resource}:read"
+    for resource in (
+        "products",
+        "checkout_links",
+        "discounts",
+        "benefits",
+        "custom_fields",
+        "organizations",
+    )
+)
+
+
+def make_tokens(
+    token: str = DEFAULT_TOKEN,
+    *,
+    readonly: str | None = None,
+    other_organization: str | None = None,
+) -> dict[str, Token]:
+    """The tokens of a local Polar: one that may do everything; one that may read what is for sale
+    and nothing about buyers; one of another organization, which has nothing."""
+    tokens = {token: Token()}
+    if readonly is not None:
+        tokens[readonly] = Token(_READ_ONLY)
+    if other_organization is not None:
+        tokens[other_organization] = Token(is_other_organization=True)
+    return tokens
+
+
+class _QuietHandler(WSGIRequestHandler):
+    """Speaks HTTP/1.1, so that clients may keep their connections, and logs nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Say nothing: request lines carry client secrets and email addresses."""
+
+
+class LocalPolar:
+    """A local Polar on a port of this machine, in a thread.
+
+    ::
+
+        with LocalPolar(seed) as polar:
+            requests.get(f"{polar.url}/v1/products/", headers=polar.headers)
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        tokens: Mapping[str, Token] | None = None,
+        settle_seconds: float = 1.0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        """Bind to `host` and `port`; port 0 takes any that is free. `settle_seconds` is how long
+        a confirmed checkout takes to succeed.
+
+        :raises OSError: the port cannot be had.
+        """
+        self.store = store
+        self.services = make_services(store, settle_seconds=settle_seconds)
+        self.tokens = dict(make_tokens() if tokens is None else tokens)
+        application = Application(self.services, self.tokens)
+        # Bound here and not by werkzeug, which ends the process when a port is taken.
+        self._socket = socket.create_server((host, port))
+        self._server = make_server(
+            host,
+            port,
+            application,
+            threaded=True,
+            request_handler=_QuietHandler,
+            fd=self._socket.fileno(),
+        )
+        self._host = host
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """The origin to talk to, without a trailing slash."""
+        return f"http://{self._host}:{self._socket.getsockname()[1]}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a request needs to be let in with the first token."""
+        return {"Authorization": f"Bearer {next(iter(self.tokens))}"}
+
+    def serve(self) -> None:
+        """Answer requests until `stop` is called from another thread, or an interrupt."""
+        self._server.serve_forever(poll_interval=0.05)
+
+    def start(self) -> LocalPolar:
+        """Answer requests in a thread of its own."""
+        self._thread = threading.Thread(target=self.serve, name="local-polar", daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop answering and free the port."""
+        if self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
+            self._thread = None
+        self._server.server_close()
+        self._socket.close()
+
+    def __enter__(self) -> LocalPolar:
+        """Start."""
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        self.stop()
