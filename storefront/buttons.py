@@ -96,7 +96,7 @@ def current_visitor() -> Visitor:
 
 def page_is_personal() -> bool:
     """Whether this request's page holds what belongs to one visitor only."""
-    return g.get("storefront_visitor", Visitor()) != Visitor()
+    return bool(g.get("storefront_visitor", Visitor()) != Visitor())
 
 
 def _is_strict(state: State) -> bool:
@@ -115,6 +115,7 @@ def _url(state: State, found: Found, prefill: Prefill, strict: bool) -> str:
     visitor = current_visitor()
     # What the visitor brought comes first and is dropped where it is no good; what the site
     # says itself replaces it, and has to be right.
+    brought: dict[str, Any] = dict(utm_parameters(request.args) if has_request_context() else {})
     url = checkout_url(
         link,
         product_id=found.product.id if several else None,
@@ -124,7 +125,7 @@ def _url(state: State, found: Found, prefill: Prefill, strict: bool) -> str:
         reference_id=None if prefill.reference_id is not None else visitor.reference_id,
         locale=None if prefill.locale is not None else visitor.locale,
         lenient=True,
-        **(utm_parameters(request.args) if has_request_context() else {}),
+        **brought,
     )
     prefilled = msgspec.structs.replace(link, url=url)
     explicit: dict[str, Any] = {

@@ -23,7 +23,8 @@ def usable_cache(cache: Cache, app: Flask) -> Cache:
     backend = app.extensions.get("cache", {}).get(cache)
     if backend is None:
         raise ConfigurationError(
-            "cache", "the Cache passed to Storefront is not initialised: call cache.init_app(app) first."
+            "cache",
+            "the Cache passed to Storefront is not initialised: call cache.init_app(app) first.",
         )
     serializer = getattr(backend, "serializer", None)
     if serializer is not None and not isinstance(serializer, JSONSerializer):
@@ -45,6 +46,8 @@ def own_cache(app: Flask, settings: Settings) -> Cache:
         "CACHE_DIR": str(directory),
         "CACHE_SERIALIZER": JSONSerializer,
         "CACHE_DEFAULT_TIMEOUT": 0,
+        # Two entries need no pruning, and the counter that pruning keeps is pickled.
+        "CACHE_THRESHOLD": 0,
         "CACHE_OPTIONS": None,
         "CACHE_ARGS": [],
     }

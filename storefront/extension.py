@@ -149,9 +149,7 @@ def _is_serving() -> bool:
 
 
 def _start_embedded(settings: Settings) -> Any:
-    from storefront.emulator.embedded import EmbeddedPolar
+    from storefront.embedded import EmbeddedPolar
 
     seed: Path | None = settings.local_seed
-    return EmbeddedPolar.start(
-        settings.local_port, token=settings.access_token.reveal(), seed=seed
-    )
+    return EmbeddedPolar.start(settings.local_port, token=settings.access_token.reveal(), seed=seed)

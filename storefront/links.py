@@ -32,7 +32,8 @@ LOCALES = (
 
 Theme = Literal["light", "dark"]
 
-_UTM_NAMES = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term")
+#: The parameters by which campaigns are told apart.
+UTM_NAMES = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term")
 _UTM_CHARACTERS = 500
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -146,7 +147,7 @@ def utm_parameters(query: Mapping[str, str]) -> dict[str, str]:
     Values are cut to 500 characters and lose their control characters; empty ones are left out.
     """
     found = {}
-    for name in _UTM_NAMES:
+    for name in UTM_NAMES:
         value = _UNFIT.sub("", query.get(name) or "")[:_UTM_CHARACTERS]
         if value:
             found[name] = value

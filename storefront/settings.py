@@ -20,6 +20,8 @@ UnknownReferencePolicy = Literal["auto", "raise", "disable"]
 #: What the local Polar accepts when no token is configured. It guards nothing: no money moves.
 LOCAL_TOKEN: Final = "polar_oat_local"  # noqa: S105
 
+#: Typed so that a policy of the site's own may stand in its place.
+_STRICT: bool | str = True
 _T = TypeVar("_T")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
@@ -94,7 +96,7 @@ class Settings:
             locale=read("STOREFRONT_LOCALE", _locale, "en"),
             unknown_reference=read("STOREFRONT_UNKNOWN_REFERENCE", _unknown_reference, "auto"),
             image_hosts=read("STOREFRONT_IMAGE_HOSTS", _hosts, ()),
-            content_security_policy=read("STOREFRONT_CONTENT_SECURITY_POLICY", _policy, True),
+            content_security_policy=read("STOREFRONT_CONTENT_SECURITY_POLICY", _policy, _STRICT),
             proxy_url=read("STOREFRONT_PROXY_URL", _proxy, None),
             ca_bundle=read("STOREFRONT_CA_BUNDLE", _existing_file, None),
         )

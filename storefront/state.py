@@ -15,7 +15,7 @@ from storefront.settings import Settings
 from storefront.texts import Texts
 
 if TYPE_CHECKING:
-    from storefront.emulator.embedded import EmbeddedPolar
+    from storefront.embedded import EmbeddedPolar
 
 EXTENSION_NAME = "storefront"
 

@@ -1,6 +1,6 @@
 """What is for sale: read from Polar, kept as one immutable snapshot."""
 
-from storefront.catalog.pricing import Pricing, PriceText
+from storefront.catalog.pricing import PriceText, Pricing
 from storefront.catalog.snapshot import Catalog, CatalogProduct, Choice, Found, Offer
 from storefront.catalog.store import CatalogStore
 from storefront.catalog.sync import SyncReport

@@ -57,8 +57,9 @@ def render_description(source: str | None, *, image_hosts: Collection[str] = ())
 
 
 def summarize(description: Markup) -> str:
-    """The first words of a rendered description, as plain text."""
-    spaced = re.sub(r"</(p|h\d|li|pre|blockquote|tr|td|th)>|<br>", " ", description)
+    """The first words of a rendered description, as plain text, without its headings."""
+    prose = re.sub(r"<h\d>.*?</h\d>", "", description, flags=re.DOTALL)
+    spaced = re.sub(r"</(p|li|pre|blockquote|tr|td|th)>|<br>", " ", prose)
     text = " ".join(html.unescape(nh3.clean(spaced, tags=set())).split())
     if len(text) <= _SUMMARY_CHARACTERS:
         return text

@@ -183,9 +183,7 @@ def _seats(price: Price, currency: str, per: str, texts: Texts) -> PriceText:
             return PriceText("unknown", currency, texts("Price shown at checkout"))
         return PriceText("seat", currency, texts.money(price.price_per_seat, currency), per_seat)
     seats = price.seat_tiers
-    rows = [
-        (tier.min_seats, tier.max_seats, Decimal(tier.price_per_seat)) for tier in seats.tiers
-    ]
+    rows = [(tier.min_seats, tier.max_seats, Decimal(tier.price_per_seat)) for tier in seats.tiers]
     notes = []
     if seats.minimum_seats > 1:
         notes.append(texts("At least {count} seats", count=seats.minimum_seats))

@@ -36,14 +36,14 @@ LINK_METADATA_KEY = "storefront"
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 
 
-class LinkRecord(Model):
+class LinkRecord(Model, frozen=True, kw_only=True):
     """A checkout link with its products by id, so that none is carried twice."""
 
     link: CheckoutLink
     product_ids: tuple[str, ...]
 
 
-class Snapshot(Model):
+class Snapshot(Model, frozen=True, kw_only=True):
     """What one sync read: the form in which the catalogue travels and is kept (JSON)."""
 
     read_at: datetime

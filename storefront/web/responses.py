@@ -24,7 +24,8 @@ def shown_page(template: str, **context: Any) -> Response:
         # Who is signed in decides what the page holds, and a cookie decides who that is.
         response.vary.add("Cookie")
     response.add_etag()
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def private_page(template: str, status: int = 200, **context: Any) -> Response:

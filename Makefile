@@ -1,0 +1,41 @@
+# make run   starts the demo shop and its local Polar, and prints their addresses
+# make test  runs the linter, the type check and every test
+PYTHON ?= python3
+export PORT ?= 5000
+export POLAR_PORT ?= 8787
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test lint types screenshots clean
+
+run: $(VENV)/installed-site
+	exec $(BIN)/python app.py
+
+test: lint types
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-dev
+	$(BIN)/mypy
+
+screenshots: $(VENV)/installed-dev
+	$(BIN)/python -m tests.browser.screenshots screenshots
+
+clean:
+	rm -rf $(VENV) build dist instance .pytest_cache .mypy_cache .ruff_cache
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed-site: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/installed-site

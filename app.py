@@ -1,0 +1,83 @@
+"""The demo site: a small maker's Flask site that sells through the local Polar.
+
+``make run`` starts it; ``flask --app app run --debug`` and ``gunicorn -w 2 'app:create_app()'``
+do as well. It uses Storefront as any other site would.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, render_template, request
+
+from storefront import CatalogUnavailable, ConfigurationError, Receipt, Storefront, Visitor
+
+HERE = Path(__file__).parent
+shop = Storefront()
+
+
+def create_app(config: dict[str, Any] | None = None) -> Flask:
+    """The demo site; ``config`` overrides its settings, and the environment those it leaves out."""
+    app = Flask(__name__, instance_path=str(HERE / "instance"))
+    app.config["SECRET_KEY"] = os.environ.get("SECRET_KEY", "demo: no session holds anything")
+    app.config["POLAR_SERVER"] = os.environ.get("POLAR_SERVER", "local")
+    app.config.update(config or {})
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+
+    shop.init_app(app)
+    app.register_blueprint(shop.blueprint, url_prefix="/shop")
+    app.add_url_rule("/", "landing", landing)
+    return app
+
+
+def landing() -> str:
+    """The site's own front page, which sells with the macros."""
+    try:
+        catalog = shop.catalog
+    except CatalogUnavailable:
+        return render_template("landing.html", featured=[], newsletter=False)
+    labels = {link.label for link in catalog.links.values()}
+    return render_template(
+        "landing.html",
+        featured=[product.slug for product in catalog if product.offers][:3],
+        newsletter="newsletter" in labels,
+    )
+
+
+@shop.visitor
+def signed_in() -> Visitor | None:
+    """Stands for a login: ``?as=jane@example.com`` plays who is signed in."""
+    email = request.args.get("as")
+    return Visitor(email=email) if email else None
+
+
+@shop.on_success
+def thank(receipt: Receipt) -> dict[str, str]:
+    """What this site does for a buyer: here it only says so, on the page and in the log."""
+    logging.getLogger("demo").info("Order %s paid: %s", receipt.order_id, receipt.product_name)
+    return {"thanks": f"This line was added by the site's own callback for {receipt.product_name}."}
+
+
+def main() -> None:
+    """Serve the demo on ``PORT`` (5000), its local Polar on ``POLAR_PORT`` (8787)."""
+    port = int(os.environ.get("PORT", "5000"))
+    try:
+        app = create_app()
+    except ConfigurationError as error:
+        sys.exit(f"The demo can't start. {error}")
+    print(f"The demo site:   http://127.0.0.1:{port}/")
+    print(f"Its shop:        http://127.0.0.1:{port}/shop/")
+    if app.config["POLAR_SERVER"] == "local":
+        polar = os.environ.get("POLAR_PORT", "8787")
+        print(f"The local Polar: http://127.0.0.1:{polar}/  (no real money moves)")
+    print("Press Ctrl+C to stop.", flush=True)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    app.run(port=port, threaded=True)
+
+
+if __name__ == "__main__":
+    main()
