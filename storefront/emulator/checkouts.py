@@ -45,6 +45,7 @@ from storefront.emulator.pricing import (
     is_payment_required,
     later,
     minimum_seats,
+    minimum_units,
     trial_of,
 )
 from storefront.emulator.records import Body, Checkout
@@ -98,6 +99,7 @@ class Checkouts:
                 (wanted or products)[0],
                 amount=prefill.amount,
                 seats=link["seats"],
+                units=link.get("units"),
             )
             values, used = prefilled_fields(checkout.product, prefill.arguments)
             checkout.success_url = link["success_url"]
@@ -211,8 +213,9 @@ class Checkouts:
         """Pay: take the last changes, and start what settles after `settle_seconds`.
 
         A session that costs something also needs a `confirmation_token_id`, any string;
-        `confirming.DECLINING_TOKEN` makes the payment come back declined. Whoever is new gets a
-        `customer_session_token` on the session.
+        `confirming.DECLINING_TOKEN` makes the payment come back declined. Custom fields have to be
+        sent along, also those filled in before. Whoever is new gets a `customer_session_token` on
+        the session.
 
         :raises NotFoundError: no such session.
         :raises CheckoutExpiredError: it is past its 24 hours.
@@ -223,7 +226,9 @@ class Checkouts:
             checkout = self._open(secret)
             token = changes.get("confirmation_token_id")
             check_complete(checkout, changes, has_token=bool(token))
-            apply_changes(self._store, checkout, changes)
+            # What is not sent along with the click on Pay is gone, as recorded.
+            fields = changes.get("custom_field_data") or {}
+            apply_changes(self._store, checkout, {**changes, "custom_field_data": fields})
             customer, is_new = self._customers.for_checkout(checkout)
             checkout.customer_id = customer["id"]
             checkout.customer_session_token = None
@@ -306,11 +311,14 @@ class Checkouts:
         *,
         amount: int | None = None,
         seats: int | None = None,
+        units: int | None = None,
     ) -> Checkout:
         now = self._store.now()
         price = choose_price(product, self._store.currency)
         fewest = minimum_seats(price)
         count = None if fewest is None else seats or fewest
+        fewest_units = minimum_units(price)
+        unit_count = None if fewest_units is None else units or fewest_units
         return Checkout(
             id=new_id(),
             client_secret=new_secret("polar_c_"),
@@ -320,10 +328,13 @@ class Checkouts:
             product=product,
             price=price,
             currency=price["price_currency"],
-            amount=amount_of(price, seats=count, named=amount),
+            amount=amount_of(price, seats=count, units=unit_count, named=amount),
             seats=count,
             min_seats=seats if fewest is not None else None,
             max_seats=seats if fewest is not None else None,
+            units=unit_count,
+            min_units=units if fewest_units is not None else None,
+            max_units=units if fewest_units is not None else None,
         )
 
     def _usable(self, discount: Body | None, checkout: Checkout) -> Body | None:

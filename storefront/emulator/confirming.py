@@ -18,7 +18,9 @@ from storefront.emulator.pricing import (
     is_payment_form_required,
     later,
     maximum_seats,
+    maximum_units,
     minimum_seats,
+    minimum_units,
     trial_of,
 )
 from storefront.emulator.records import Body, Checkout
@@ -70,7 +72,7 @@ def _check_shapes(changes: Mapping[str, Any]) -> None:
                 "string_type", ("body", name), "Input should be a valid string", value
             )
             problems.append(problem)
-    for name in ("amount", "seats"):
+    for name in ("amount", "seats", "units"):
         value = changes.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             message = "Input should be a valid integer"
@@ -126,7 +128,8 @@ def _apply_product(store: Store, checkout: Checkout, changes: Mapping[str, Any])
         checkout.price = choose_price(checkout.product, store.currency)
         checkout.currency = checkout.price["price_currency"]
         checkout.seats = minimum_seats(checkout.price)
-        checkout.amount = amount_of(checkout.price, seats=checkout.seats)
+        checkout.units = minimum_units(checkout.price)
+        checkout.amount = amount_of(checkout.price, seats=checkout.seats, units=checkout.units)
         checkout.custom_field_data = {}
         trial = trial_of(checkout)
         checkout.trial_end = later(store.now(), *trial) if trial else None
@@ -140,6 +143,8 @@ def _apply_product(store: Store, checkout: Checkout, changes: Mapping[str, Any])
         checkout.amount = changes["amount"]
     if changes.get("seats") is not None:
         _apply_seats(checkout, changes["seats"])
+    if changes.get("units") is not None:
+        _apply_units(checkout, changes["units"])
 
 
 def _apply_seats(checkout: Checkout, seats: int) -> None:
@@ -151,6 +156,17 @@ def _apply_seats(checkout: Checkout, seats: int) -> None:
         raise _reject("seats", f"Seats must be at least {fewest}, at most {most or 'any'}.", seats)
     checkout.seats = seats
     checkout.amount = amount_of(checkout.price, seats=seats)
+
+
+def _apply_units(checkout: Checkout, units: int) -> None:
+    fewest = checkout.min_units or minimum_units(checkout.price)
+    if fewest is None:
+        raise _reject("units", "This product is not sold by the unit.", units)
+    most = checkout.max_units or maximum_units(checkout.price)
+    if units < fewest or (most is not None and units > most):
+        raise _reject("units", f"Units must be at least {fewest}, at most {most or 'any'}.", units)
+    checkout.units = units
+    checkout.amount = amount_of(checkout.price, units=units)
 
 
 def _apply_discount(store: Store, checkout: Checkout, changes: Mapping[str, Any]) -> None:
@@ -192,8 +208,7 @@ def check_complete(checkout: Checkout, changes: Mapping[str, Any], *, has_token:
         problems.append(_missing("customer_email"))
     if needs_payment and address is None:
         problems.append(_missing("customer_billing_address"))
-    values = changes.get("custom_field_data") or checkout.custom_field_data
-    problems += missing_fields(checkout.product, values)
+    problems += missing_fields(checkout.product, changes.get("custom_field_data") or {})
     if needs_payment and not has_token:
         loc = ("body", "confirmation_token_id")
         problems.append(Problem("missing", loc, "Confirmation token is required."))

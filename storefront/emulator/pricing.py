@@ -1,4 +1,4 @@
-"""What a checkout costs: price, seats, discount, trial. Money is in minor units."""
+"""What a checkout costs: price, seats, units, discount, trial. Money is in minor units."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import calendar
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 
 from storefront.emulator.records import Body, Checkout
 
@@ -51,6 +52,17 @@ def maximum_seats(price: Body) -> int | None:
     return maximum
 
 
+def minimum_units(price: Body) -> int | None:
+    """The fewest units that can be bought; None where the price does not count units."""
+    return int(price["minimum_units"] or 1) if price["amount_type"] == "unit_based" else None
+
+
+def maximum_units(price: Body) -> int | None:
+    """The most units that can be bought; None where there is no end to it."""
+    maximum: int | None = price.get("maximum_units")
+    return maximum
+
+
 def amount_fits(price: Body, amount: int) -> bool:
     """Whether a buyer may name this amount: pay-what-you-want prices only, within their range."""
     if price["amount_type"] != "custom":
@@ -59,7 +71,9 @@ def amount_fits(price: Body, amount: int) -> bool:
     return bool(amount >= (minimum or 0) and (maximum is None or amount <= maximum))
 
 
-def amount_of(price: Body, *, seats: int | None = None, named: int | None = None) -> int:
+def amount_of(
+    price: Body, *, seats: int | None = None, units: int | None = None, named: int | None = None
+) -> int:
     """The amount before discount. `named` is what the buyer wants to pay, if it may be named."""
     kind = price["amount_type"]
     if kind == "fixed":
@@ -70,6 +84,8 @@ def amount_of(price: Body, *, seats: int | None = None, named: int | None = None
         return int(price["preset_amount"] or price["minimum_amount"] or 0)
     if kind == "seat_based":
         return _seats_amount(price["seat_tiers"], seats or 0)
+    if kind == "unit_based":
+        return _units_amount(price["tiers"], units or 0)
     return 0
 
 
@@ -83,6 +99,20 @@ def _seats_amount(seat_tiers: Body, seats: int) -> int:
         )
     reached = [tier for tier in tiers if tier["min_seats"] <= seats] or tiers[:1]
     return int(reached[-1]["price_per_seat"]) * seats
+
+
+def _units_amount(tiers: Body, units: int) -> int:
+    total, start = Decimal(0), 0
+    for tier in tiers["tiers"]:
+        rate, bound = Decimal(tier["unit_amount"]), tier.get("bound")
+        if tiers["type"] == "volume":
+            total = rate * units
+        else:
+            total += rate * (min(units, bound or units) - start)
+        if bound is None or units <= bound:
+            break
+        start = bound
+    return int(total.quantize(Decimal(1), ROUND_HALF_UP))
 
 
 def is_free(product: Body) -> bool:

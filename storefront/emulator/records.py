@@ -48,6 +48,9 @@ class Checkout:
     seats: int | None = None
     min_seats: int | None = None
     max_seats: int | None = None
+    units: int | None = None
+    min_units: int | None = None
+    max_units: int | None = None
     discount: Body | None = None
     allow_discount_codes: bool = True
     require_billing_address: bool = False
