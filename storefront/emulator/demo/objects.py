@@ -20,6 +20,9 @@ from storefront.emulator.records import Body, iso
 PICTURES: Final = "static/demo"
 PICTURES_PATH: Final = "/assets/demo"
 
+_BENEFIT_PRIVATE: Final = frozenset(
+    {"metadata", "visibility", "properties", "visibility_configurable", "is_tax_applicable"}
+)
 _OPENED: Final = datetime(2026, 9, 1, 9, 0, tzinfo=UTC)
 
 
@@ -160,7 +163,7 @@ def product(
             }
             for index, price in enumerate(prices)
         ],
-        "benefits": [_short_benefit(item) for item in benefits],
+        "benefits": list(benefits),
         "medias": [_picture(name, day) for name in pictures],
         "attached_custom_fields": [
             {
@@ -199,10 +202,8 @@ def _picture(name: str, day: int) -> Body:
 
 
 def _short_benefit(benefit: Body) -> Body:
-    left_out = {"metadata", "visibility", "properties", "visibility_configurable"}
-    short = {key: value for key, value in benefit.items() if key not in left_out}
-    short.pop("is_tax_applicable", None)
-    return short
+    # Links show what a benefit is called, not what it holds.
+    return {key: value for key, value in benefit.items() if key not in _BENEFIT_PRIVATE}
 
 
 def benefit(key: str, kind: str, description: str, properties: Body, **more: Any) -> Body:
@@ -286,7 +287,10 @@ def link(
 ) -> Body:
     """A checkout link."""
     offered = [
-        {name: value for name, value in item.items() if name != "attached_custom_fields"}
+        {
+            **{name: value for name, value in item.items() if name != "attached_custom_fields"},
+            "benefits": [_short_benefit(benefit) for benefit in item["benefits"]],
+        }
         for item in products
     ]
     preset = None
