@@ -146,6 +146,8 @@ class _Reader:
             return default
         try:
             return parse(value)
+        except ConfigurationError:
+            raise  # of a secret: says nothing of the value, and nothing is to be added
         except (ValueError, TypeError) as error:
             raise ConfigurationError(name, f"{_shown(name, value)} is wrong: {error}.") from None
 

@@ -92,12 +92,14 @@ class LocalPolar:
             fd=self._socket.fileno(),
         )
         self._host = host
+        # Kept, so that the address can still be told when the socket is closed.
+        self._port = self._socket.getsockname()[1]
         self._thread: threading.Thread | None = None
 
     @property
     def url(self) -> str:
         """The origin to talk to, without a trailing slash."""
-        return f"http://{self._host}:{self._socket.getsockname()[1]}"
+        return f"http://{self._host}:{self._port}"
 
     @property
     def headers(self) -> dict[str, str]:

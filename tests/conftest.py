@@ -1,0 +1,78 @@
+"""What every test may use: a local Polar over real HTTP, and sites that sell through it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from storefront import Storefront
+from storefront.emulator import LocalPolar, Store
+from tests.contract.recordings import REFERENCE_STORE
+
+#: Names of optional parts whose tests must run, not be skipped: continuous integration sets it.
+REQUIRED = os.environ.get("STOREFRONT_TESTS_REQUIRE", "").split()
+
+SiteMaker = Callable[..., Flask]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> Iterator[None]:
+    """The settings of whoever runs the tests are not the tests' settings."""
+    names = [n for n in os.environ if n.startswith(("POLAR_", "STOREFRONT_"))]
+    kept = {n: os.environ.pop(n) for n in names if n != "STOREFRONT_TESTS_REQUIRE"}
+    yield
+    os.environ.update(kept)
+
+
+@pytest.fixture
+def reference_polar() -> Iterator[LocalPolar]:
+    """A local Polar that sells the reference store; purchases settle at once."""
+    with LocalPolar(Store(json.loads(REFERENCE_STORE.read_text())), settle_seconds=0) as polar:
+        yield polar
+
+
+@pytest.fixture
+def make_site(tmp_path: Path) -> SiteMaker:
+    """Makes a site: ``make_site(polar, **settings)``, its pages below ``/shop``."""
+
+    def make(
+        polar: LocalPolar,
+        *,
+        shop: Storefront | None = None,
+        pages: bool = True,
+        url_prefix: str | None = "/shop",
+        template_folder: Path | None = None,
+        **settings: Any,
+    ) -> Flask:
+        app = Flask(
+            "site",
+            root_path=str(tmp_path),
+            instance_path=str(tmp_path / "instance"),
+            template_folder=str(template_folder or tmp_path / "templates"),
+        )
+        app.config.update(
+            POLAR_SERVER=polar.url,
+            POLAR_ACCESS_TOKEN=next(iter(polar.tokens)),
+            TESTING=True,
+            STOREFRONT_PAGE_TIMEOUT_SECONDS=10,
+        )
+        app.config.update(settings)
+        shop = shop or Storefront()
+        shop.init_app(app)
+        if pages:
+            app.register_blueprint(shop.blueprint, url_prefix=url_prefix)
+        return app
+
+    return make
+
+
+@pytest.fixture
+def site(reference_polar: LocalPolar, make_site: SiteMaker) -> Flask:
+    """A site that sells the reference store."""
+    return make_site(reference_polar)
