@@ -24,7 +24,6 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
-from importlib import metadata
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -49,6 +48,7 @@ from storefront.errors import (
 )
 from storefront.polar.servers import POLAR_VERSION, Server
 from storefront.secret import Secret
+from storefront.version import __version__
 
 #: The largest body that is read, in bytes after decompression. A page of 100 products with long
 #: descriptions is about 1 MB; 1 MB of gzip can become 1 GB.
@@ -105,8 +105,7 @@ class Answer:
         """Make the error for an answer that came, and is not what Polar answers."""
         return PolarUnavailable(
             f"Polar's answer to {self.method} {self.path} can't be understood: {reason}. "
-            "Something between this site and Polar may have answered in its place, or Polar's "
-            "API has changed.",
+            "Polar's API may have changed, or something in between answered in its place.",
             method=self.method,
             path=self.path,
             status=self.status,
@@ -124,19 +123,19 @@ class Transport:
     def __init__(
         self,
         server: Server,
-        token: Secret | str | None,
+        token: Secret | None,
         *,
         timeout: float,
         proxy_url: str | None = None,
         ca_bundle: str | None = None,
         user_agent: str | None = None,
     ) -> None:
-        self._token = token = _checked(token)
         self.server = server
+        self._token = _checked(token)
         self.timeout = timeout
         self._proxy_url = proxy_url
         self._ca_bundle = ca_bundle
-        self._user_agent = user_agent or f"flask-polar-storefront/{_version()}"
+        self._user_agent = user_agent or f"flask-polar-storefront/{__version__}"
         # A session serves one call at a time, for requests' sessions are not thread-safe. They
         # lie here in between, not one to a thread: a server that starts a thread for each
         # request would never use one twice. Appending to and popping from a deque is atomic.
@@ -158,7 +157,7 @@ class Transport:
         *,
         params: Params = (),
         json: Any = None,
-        token: Secret | str | None = None,
+        token: Secret | None = None,
         timeout: float | None = None,
     ) -> Answer:
         """Make one call and give its answer, which has a status of 2xx.
@@ -251,21 +250,12 @@ def _close_all(idle: deque[_Session]) -> None:
             idle.pop().close()
 
 
-def _version() -> str:
-    try:
-        return metadata.version("flask-polar-storefront")
-    except metadata.PackageNotFoundError:  # a source tree that was never installed
-        return "0"
-
-
-def _checked(token: Secret | str | None) -> Secret | None:
-    """Wrap a token; refuse one that no HTTP header can carry, without quoting it.
+def _checked(token: Secret | None) -> Secret | None:
+    """Refuse a token that no HTTP header can carry, without quoting it. An empty one is none.
 
     :raises ValueError: for one with spaces, line ends or characters outside of ASCII.
     """
-    if isinstance(token, str):
-        token = Secret(token)
-    if token is None or not token:
+    if not token:
         return None
     if not re.fullmatch(r"[\x21-\x7e]+", token.reveal()):
         raise ValueError("the token has a space, a line end or another character no token has")
