@@ -19,14 +19,14 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
 from werkzeug.wrappers import Request, Response
 
-from storefront.emulator import catalog_api, checkout_api, order_api, pages
+from storefront.emulator import catalog_api, checkout_api, order_api, pages, shapes
 from storefront.emulator.calls import Access, ApiRoute, Call
 from storefront.emulator.checkouts import Checkouts
 from storefront.emulator.customers import Customers
 from storefront.emulator.errors import CrashError, NotFoundError, PolarError
 from storefront.emulator.orders import Orders
 from storefront.emulator.records import Body, Session
-from storefront.emulator.services import Route, Services
+from storefront.emulator.services import Route, Services, base_url
 from storefront.emulator.store import Store
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Token:
 
 def make_services(store: Store, *, settle_seconds: float = 1.0) -> Services:
     """The services over a store."""
-    orders, customers = Orders(store), Customers(store)
+    orders, customers = Orders(store, settle_seconds=settle_seconds), Customers(store)
     checkouts = Checkouts(store, orders, customers, settle_seconds=settle_seconds)
     return Services(store, checkouts, orders, customers)
 
@@ -99,7 +99,7 @@ class Application:
         deprecated = path.startswith("/api/v1/")
         if deprecated:
             path = path.removeprefix("/api")
-        is_api = path.startswith("/v1/") or path == "/v1"
+        is_api = path.startswith(("/v1/", "/polar_cl_"))
         version = request.headers.get("Polar-Version", VERSIONS[0]) if is_api else VERSIONS[0]
         if version not in VERSIONS:
             return _json({"detail": "Not Found"}, 404)
@@ -148,7 +148,7 @@ class Application:
         if isinstance(answer, Response):
             return answer
         body, status = answer if isinstance(answer, tuple) else (answer, 200)
-        return _json(body, status)
+        return _json(shapes.with_origin(body, base_url(request)), status)
 
     def _enter(
         self, access: Access, request: Request

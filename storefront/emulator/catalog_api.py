@@ -32,7 +32,11 @@ def _price_type(store: Store) -> Callable[[Body], str]:
 
 
 def list_products(call: Call) -> Body:
-    """Products of every visibility, archived ones too, the newest first."""
+    """Products of every visibility, archived ones too, the newest first.
+
+    Filtered by benefit, a product comes with only the benefits asked for. Source: recorded from
+    the service, 2026-11-22.
+    """
     store, query = call.services.store, call.query
     ids, owners, benefits = query.ids("id"), query.ids("organization_id"), query.ids("benefit_id")
     archived, recurring = query.flag("is_archived"), query.flag("is_recurring")
@@ -60,7 +64,9 @@ def list_products(call: Call) -> Body:
         and text in product["name"].lower()
         and matches_metadata(product["metadata"], metadata)
     ]
-    return paginate(sort(found, order), page, shapes.full_product)
+    return paginate(
+        sort(found, order), page, lambda product: shapes.full_product(product, benefits=benefits)
+    )
 
 
 def get_product(call: Call) -> Body:
@@ -111,7 +117,10 @@ def get_link(call: Call) -> Body:
 
 
 def _simple_list(
-    collection: Callable[[Store], Mapping[str, Body]], text_in: str, *sort_keys: str
+    collection: Callable[[Store], Mapping[str, Body]],
+    text_in: str,
+    *sort_keys: str,
+    default: str = "-created_at",
 ) -> Endpoint:
     def endpoint(call: Call) -> Body:
         query = call.query
@@ -119,7 +128,7 @@ def _simple_list(
         text = (query.last("query") or "").lower()
         page = query.page()
         keys = {name: by(name) for name in ("created_at", *sort_keys)}
-        order = query.sorting(keys, "-created_at")
+        order = query.sorting(keys, default)
         found = [
             item
             for item in collection(call.services.store).values()
@@ -182,7 +191,9 @@ ROUTES = [
         "/v1/custom-fields/",
         "GET",
         scopes("custom_fields"),
-        _simple_list(lambda store: store.custom_fields, "name", "slug", "name", "type"),
+        _simple_list(
+            lambda store: store.custom_fields, "name", "slug", "name", "type", default="slug"
+        ),
     ),
     ApiRoute("/v1/organizations/", "GET", scopes("organizations"), list_organizations),
     ApiRoute("/v1/organizations/<id>", "GET", scopes("organizations"), get_organization),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
@@ -9,7 +10,7 @@ from werkzeug.wrappers import Request, Response
 
 from storefront.emulator import shapes
 from storefront.emulator.calls import ApiRoute, Call, scopes
-from storefront.emulator.errors import EmbedHostError, NotFoundError
+from storefront.emulator.errors import EmbedHostError, InvalidRequestError, NotFoundError
 from storefront.emulator.queries import paginate, sort
 from storefront.emulator.records import Body, Checkout
 from storefront.emulator.services import Services, base_url
@@ -32,15 +33,17 @@ def open_link(services: Services, request: Request, secret: str) -> Response:
 def open_short_link(services: Services, request: Request, values: Mapping[str, str]) -> Response:
     """A link as the buy host takes it: dead ones, refused ones and HEAD go to the front page.
 
-    :raises InvalidRequestError: `product_id` is no UUID.
+    Source: recorded from the service's buy host, 2026-11-22.
     """
-    # Source: recorded from the service's buy host, 2026-11-22.
     if request.method == "HEAD":
         return _redirect(base_url(request), 302)
     try:
         return open_link(services, request, "polar_cl_" + values["rest"])
     except (NotFoundError, EmbedHostError):
         return _redirect(base_url(request), 302)
+    except InvalidRequestError as invalid:
+        text = json.dumps({"detail": invalid.body["detail"]})
+        return Response(text, invalid.status, content_type="application/json")
 
 
 def _redirect(location: str, status: int) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from storefront.emulator.errors import InvoiceMissingError, NotFoundError
@@ -14,8 +14,10 @@ from storefront.emulator.store import Store, new_id
 class Orders:
     """What was sold."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, settle_seconds: float = 1.0) -> None:
+        """`settle_seconds` is how long an invoice takes to be drawn up."""
         self._store = store
+        self._invoice_takes = timedelta(seconds=settle_seconds)
 
     def get(self, order_id: str) -> Body:
         """:raises NotFoundError: no such order."""
@@ -31,21 +33,22 @@ class Orders:
             return sorted(found, key=lambda order: str(order["created_at"]))
 
     def request_invoice(self, order_id: str) -> None:
-        """Ask for an order's invoice, which can be read from then on.
+        """Ask for an order's invoice, which can be read after a moment.
 
         :raises NotFoundError: no such order.
         """
         with self._store.lock:
-            self._store.invoices.add(self.get(order_id)["id"])
+            order = self.get(order_id)
+            self._store.invoices.setdefault(order["id"], self._store.now() + self._invoice_takes)
 
     def check_invoice(self, order_id: str) -> None:
         """Make sure there is an invoice to read.
 
         :raises NotFoundError: no such order.
-        :raises InvoiceMissingError: it was not asked for.
+        :raises InvoiceMissingError: it was not asked for, or not yet drawn up.
         """
         with self._store.lock:
-            if self.get(order_id)["id"] not in self._store.invoices:
+            if not self._store.has_invoice(self.get(order_id)["id"]):
                 raise InvoiceMissingError(order_id)
 
     def place(self, checkout: Checkout) -> Body:
@@ -100,7 +103,7 @@ class Orders:
             "is_invoice_generated": False,
             "receipt_number": None,
             "seats": checkout.seats,
-            "units": None,
+            "units": checkout.units,
             "customer_id": customer["id"],
             "product_id": checkout.product["id"],
             "product_price_id": None if trial else checkout.price["id"],
@@ -109,7 +112,7 @@ class Orders:
             "checkout_id": checkout.id,
             "next_payment_attempt_at": None,
             "metadata": checkout.metadata,
-            "custom_field_data": {},
+            "custom_field_data": checkout.custom_field_data,
             "platform_fee_amount": 0,
             "platform_fee_currency": None,
             "items": [self._item(checkout, subscription, subtotal)],
@@ -156,7 +159,6 @@ class Orders:
                 "past_due_at",
                 "paused_at",
                 "resumes_at",
-                "units",
                 "customer_cancellation_reason",
                 "customer_cancellation_comment",
             )
@@ -183,6 +185,7 @@ class Orders:
             "discount_id": checkout.discount and checkout.discount["id"],
             "checkout_id": checkout.id,
             "seats": checkout.seats,
+            "units": checkout.units,
             "price_id": checkout.price["id"],
             "user_id": customer["id"],
             "custom_field_data": checkout.custom_field_data,

@@ -41,6 +41,17 @@ _ORGANIZATION_PRIVATE = frozenset(
         "notification_settings",
     }
 )
+_BENEFIT_PUBLIC = (
+    "id",
+    "created_at",
+    "modified_at",
+    "type",
+    "description",
+    "selectable",
+    "deletable",
+    "is_deleted",
+    "organization_id",
+)
 _ORDER_PRIVATE = frozenset(
     {
         "metadata",
@@ -74,19 +85,39 @@ def without(body: Body, keys: Iterable[str]) -> Body:
     return {key: value for key, value in body.items() if key not in left_out}
 
 
-def full_product(product: Body) -> Body:
-    """A product as the products endpoints give it."""
-    return {**product, "is_deletable": True}
+def with_origin(body: Any, base_url: str) -> Any:
+    """An object in which the addresses of pictures are absolute.
+
+    Those that a seed gives without an origin are the local Polar's own, wherever it runs.
+    """
+    if isinstance(body, list):
+        return [with_origin(item, base_url) for item in body]
+    if not isinstance(body, dict):
+        return body
+    absolute = {key: with_origin(value, base_url) for key, value in body.items()}
+    for key in ("public_url", "avatar_url"):
+        address = body.get(key)
+        if isinstance(address, str) and address.startswith("/"):
+            absolute[key] = f"{base_url}{address}"
+    return absolute
+
+
+def full_product(product: Body, *, benefits: frozenset[str] | None = None) -> Body:
+    """A product as the products endpoints give it. `benefits` cuts its benefits down to these
+    ids, as a filtered list does."""
+    kept = [item for item in product["benefits"] if benefits is None or item["id"] in benefits]
+    return {**product, "benefits": kept, "is_deletable": True}
 
 
 def link_product(product: Body) -> Body:
-    """A product as it stands in a checkout link."""
-    return without(product, ["attached_custom_fields"])
+    """A product as it stands in a checkout link: of its benefits only what a buyer may know."""
+    benefits = [{key: item[key] for key in _BENEFIT_PUBLIC} for item in product["benefits"]]
+    return {**without(product, ["attached_custom_fields"]), "benefits": benefits}
 
 
 def checkout_product(product: Body) -> Body:
     """A product as it stands in a checkout."""
-    return without(product, ["attached_custom_fields", "metadata"])
+    return without(link_product(product), ["metadata"])
 
 
 def order_product(product: Body) -> Body:
@@ -159,9 +190,9 @@ def _checkout(store: Store, checkout: Checkout, base_url: str) -> Body:
         "seats": checkout.seats,
         "min_seats": checkout.min_seats,
         "max_seats": checkout.max_seats,
-        "units": None,
-        "min_units": None,
-        "max_units": None,
+        "units": checkout.units,
+        "min_units": checkout.min_units,
+        "max_units": checkout.max_units,
         "discount_amount": totals.discount,
         "net_amount": totals.net,
         "tax_amount": totals.tax,
@@ -246,7 +277,7 @@ def order(store: Store, item: Body) -> Body:
     customer = store.customers[item["customer_id"]]
     return {
         **without(item, ["short_id"]),
-        "is_invoice_generated": item["id"] in store.invoices,
+        "is_invoice_generated": store.has_invoice(item["id"]),
         "customer": public_customer(customer),
         "user_id": customer["id"],
         "user": user(customer),
@@ -269,10 +300,13 @@ def portal_order(store: Store, item: Body) -> Body:
 
 def portal_organization(organization: Body) -> Body:
     """An organization as its customers' portal sees it."""
-    settings = {
-        key: organization[key] for key in ("customer_portal_settings",) if key in organization
+    features = organization.get("feature_settings") or {}
+    shown = ("member_model_enabled", "checkout_localization_enabled")
+    return {
+        **public_organization(organization),
+        "customer_portal_settings": organization.get("customer_portal_settings"),
+        "organization_features": {name: bool(features.get(name)) for name in shown},
     }
-    return {**public_organization(organization), **settings}
 
 
 def subscription(store: Store, item: Body) -> Body:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -59,8 +60,8 @@ class Store:
         self.sessions: dict[str, Session] = {}
         self.orders: dict[str, Body] = {}
         self.subscriptions: dict[str, Body] = {}
-        #: Orders whose invoice was asked for.
-        self.invoices: set[str] = set()
+        #: When the invoice of an order will be there, for those that were asked for.
+        self.invoices: dict[str, datetime] = {}
         #: Links whose success URL follows the demo shop's address; None: this is no demo store.
         self.site_links: frozenset[str] | None = None
         self._load(seed)
@@ -120,6 +121,10 @@ class Store:
             raise SeedError("has no price")
         product = deepcopy(body)
         product.pop("is_deletable", None)
+        for price in product["prices"]:
+            if price.get("unit_amount") is not None:
+                # The service keeps twelve decimals, whatever was sent.
+                price["unit_amount"] = f"{Decimal(price['unit_amount']):.12f}"
         self.products[product["id"]] = product
 
     def put_link(self, body: Body) -> None:
@@ -167,6 +172,11 @@ class Store:
             if link["client_secret"] == secret:
                 return link
         raise NotFoundError
+
+    def has_invoice(self, order_id: str) -> bool:
+        """Whether an order's invoice was asked for and is drawn up."""
+        ready = self.invoices.get(order_id)
+        return ready is not None and ready <= self.now()
 
     def follow_site(self, site: str) -> None:
         """Make this the demo store of a shop: links into `site` will follow its address."""
