@@ -3,8 +3,11 @@ from __future__ import annotations
 import gzip
 import logging
 import os
+import shutil
 import socket
+import ssl
 import struct
+import subprocess
 import threading
 import time
 import traceback
@@ -183,6 +186,44 @@ def test_a_tls_handshake_is_held_to_the_deadline(behave: Behaviour, start: Start
         transport.request("GET", "/products/")
     assert time.monotonic() - started < DEADLINE + GRACE
     assert_no_secret(caught.value)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that signs itself, and its key, in one file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is needed to make a certificate")
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    command += f" -subj /CN=test -addext subjectAltName=IP:127.0.0.1 -keyout {path} -out {path}.crt"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    with path.open("a") as file:
+        file.write(Path(f"{path}.crt").read_text())
+    return path
+
+
+def test_tls(certificate: Path) -> None:
+    """Over TLS a call works with the CA bundle that is given, fails without, and ends in time."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    with upstream(sends(answer({})), tls=context) as server:
+        address = Server.custom(f"https://127.0.0.1:{server.port}")
+        transport = Transport(address, SECRET, timeout=DEADLINE, ca_bundle=str(certificate))
+        for _ in range(2):
+            assert transport.request("GET", "/products/").body == b"{}"
+        assert server.connections == 1
+
+        server.behave = drips(CLOSE, b" ")
+        started = time.monotonic()
+        with pytest.raises(PolarUnavailable, match=r"within 0\.4 seconds") as caught:
+            transport.request("GET", "/products/")
+        assert time.monotonic() - started < DEADLINE + GRACE
+        assert_no_secret(caught.value)
+
+        suspicious = Transport(address, SECRET, timeout=DEADLINE)
+        with pytest.raises(PolarUnavailable, match="could not be secured"):
+            suspicious.request("GET", "/products/")
+        transport.close()
 
 
 def test_a_resolver_that_hangs_is_held_to_the_deadline(

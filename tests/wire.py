@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -35,8 +36,9 @@ Behaviour = Callable[[socket.socket, Request, threading.Event], None]
 class Upstream:
     """The server. ``behave`` may be replaced while it runs."""
 
-    def __init__(self, behave: Behaviour) -> None:
+    def __init__(self, behave: Behaviour, tls: ssl.SSLContext | None = None) -> None:
         self.behave = behave
+        self._tls = tls
         self.requests: list[Request] = []
         self.connections = 0
         self._over = threading.Event()
@@ -63,6 +65,12 @@ class Upstream:
             thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
+        if self._tls is not None:
+            try:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            except OSError:  # a client that does not like the certificate
+                connection.close()
+                return
         with connection, connection.makefile("rb") as stream, suppress(OSError):
             while request := _read_request(stream):
                 self.requests.append(request)
@@ -79,8 +87,8 @@ class Upstream:
 
 
 @contextmanager
-def upstream(behave: Behaviour) -> Iterator[Upstream]:
-    server = Upstream(behave)
+def upstream(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Iterator[Upstream]:
+    server = Upstream(behave, tls)
     try:
         yield server
     finally:
