@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal
 
-from storefront.errors import PolarNotFound
+from storefront.errors import PolarInvalidRequest, PolarNotFound
 from storefront.polar import Checkout, Client, Order
 
 #: What became of a checkout: ``paid`` has a receipt; ``waiting`` is confirmed and not yet an
@@ -92,7 +92,8 @@ def read_outcome(client: Client, checkout_id: str, *, timeout: float) -> Outcome
     ends = time.monotonic() + timeout
     try:
         checkout = client.checkouts.get(checkout_id, timeout=timeout)
-    except PolarNotFound:
+    except (PolarNotFound, PolarInvalidRequest):
+        # Polar's ids are of one version of UUID; it refuses the others with a 422.
         return Outcome("unknown")
     match checkout.status:
         case "expired" | "failed":

@@ -13,7 +13,8 @@ def create_blueprint() -> Blueprint:
         "storefront",
         BLUEPRINT_IMPORT_NAME,
         static_folder="../static/storefront",
-        static_url_path="/static",
+        # Not /static: without a prefix that is the host's own.
+        static_url_path="/_storefront",
     )
     blueprint.add_url_rule("/", "catalog", catalog, methods=["GET"])
     blueprint.add_url_rule("/products/<slug>", "product", product, methods=["GET"])

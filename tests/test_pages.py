@@ -1,0 +1,246 @@
+"""The catalogue and product pages, over the reference store."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from flask import Flask, flash, session
+
+from storefront import Storefront, Visitor
+from storefront.emulator import LocalPolar
+from storefront.state import get_state
+from tests.conftest import SiteMaker
+
+
+def text_of(html: str) -> str:
+    """What a reader sees of a page, in one line."""
+    main = html[html.index("<main") : html.index("</main>")]
+    return " ".join(re.sub(r"<[^>]*>", " ", main).split())
+
+
+def test_catalogue_lists_what_is_for_sale(site: Flask) -> None:
+    """Every public product has a card with its price; the others have none."""
+    response = site.test_client().get("/shop/")
+    assert response.status_code == 200
+    text = text_of(response.text)
+    for words in (
+        "Ebook: Fast APIs",
+        "Pro Yearly $190.00 per year 14 days free, then $190.00 per year",
+        "Free Starter Free",
+        "From $8.00 per seat, per month",
+        "$5.00 per month + usage",
+        "$8.00 every 3 weeks",
+    ):
+        assert words in text
+    for name in ("Draft Product", "Private Product", "Old Product", "Soon archived"):
+        assert name not in text
+
+
+@pytest.mark.parametrize(
+    ("slug", "words"),
+    [
+        (
+            "ebook-fast-apis",
+            [
+                "$29.00 Buy Now",
+                "What you get Private Discord invite Desktop license key",
+                "Other ways to buy $5.00 off Buy Now",
+                "A markdown description with a link .",
+            ],
+        ),
+        (
+            "pro-yearly",
+            ["$190.00 per year", "14 days free, then", "Choose one:", "Buy Pro Monthly"],
+        ),
+        ("support-us", ["Pay what you want", "From $5.00 · Up to $500.00 · Suggested: $15.00"]),
+        ("team-seats", ["per seat, per month", "At least 2 seats", "11+ $8.00", "5 seats Buy Now"]),
+        ("multi-currency-course", ["$50.00", "Also in €45.00, £40.00"]),
+        ("usage-plan", ["$5.00 per month", "+ $0.0025 per unit of “API calls”", "can't be bought"]),
+        ("legacy-free-amount-type", ["Free", "can't be bought"]),
+    ],
+)
+def test_product_pages_tell_the_terms(site: Flask, slug: str, words: list[str]) -> None:
+    """Each product's page says its price, trial, benefits and ways to buy."""
+    response = site.test_client().get(f"/shop/products/{slug}")
+    assert response.status_code == 200
+    text = text_of(response.text).replace("&#39;", "'")
+    for expected in words:
+        assert expected in text
+
+
+def test_pages_that_are_not_there(site: Flask) -> None:
+    """Archived, draft, private and unknown products have no page: a 404 in the shop's layout."""
+    client = site.test_client()
+    for slug in ("old-product", "draft-product", "private-product", "nope", "../x"):
+        response = client.get(f"/shop/products/{slug}")
+        assert response.status_code == 404, slug
+    assert "Back to the shop" in client.get("/shop/products/nope").text
+
+
+def test_former_addresses_redirect(reference_polar: LocalPolar, site: Flask) -> None:
+    """A renamed product's old address, and its id, lead to its page with a 301."""
+    client = site.test_client()
+    client.get("/shop/")
+    ebook = "4d9da0c8-624a-4ab4-b70c-408c28772d94"
+    reference_polar.store.products[ebook]["name"] = "Ebook: Faster APIs"
+    get_state(site).catalog.sync()
+    for old in ("ebook-fast-apis", ebook, ebook.upper()):
+        response = client.get(f"/shop/products/{old}")
+        assert response.status_code == 301
+        assert response.headers["Location"] == "/shop/products/ebook-faster-apis"
+
+
+def test_anonymous_pages_are_cacheable(site: Flask) -> None:
+    """An anonymous page has an ETag, may be kept, and is answered 304 when unchanged."""
+    client = site.test_client()
+    for path in ("/shop/", "/shop/products/pro-monthly", "/shop/products/pro-monthly?utm_source=x"):
+        first = client.get(path)
+        assert first.headers["Cache-Control"] == "public, max-age=60"
+        assert "Set-Cookie" not in first.headers
+        again = client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+        assert again.status_code == 304
+        assert again.data == b""
+
+
+def test_a_visitors_page_is_kept_by_nobody(
+    reference_polar: LocalPolar, make_site: SiteMaker
+) -> None:
+    """A page with a visitor's data is private and no-store; another visitor's has none of it."""
+    shop = Storefront()
+    who: list[Visitor | None] = [Visitor(email="jane@example.com", name="Jane Doe")]
+    shop.visitor(lambda: who[0])
+    client = make_site(reference_polar, shop=shop).test_client()
+    signed_in = client.get("/shop/products/pro-monthly")
+    assert signed_in.headers["Cache-Control"] == "private, no-store"
+    assert "ETag" not in signed_in.headers
+    assert "customer_email=jane%40example.com" in signed_in.text
+    assert "customer_name=Jane" in signed_in.text
+    who[0] = None
+    anonymous = client.get("/shop/products/pro-monthly")
+    assert "jane" not in anonymous.text.lower()
+    assert anonymous.headers["Cache-Control"] == "public, max-age=60"
+    assert "Cookie" in anonymous.headers["Vary"]
+
+
+def test_a_host_that_reads_its_session_is_not_cached(
+    reference_polar: LocalPolar, make_site: SiteMaker, tmp_path: Path
+) -> None:
+    """When the host's layout shows what is in the session, the page is private."""
+    templates = tmp_path / "templates" / "storefront"
+    templates.mkdir(parents=True)
+    (templates / "layout.html").write_text(
+        "<main>{% for m in get_flashed_messages() %}{{ m }}{% endfor %}"
+        "{% block storefront_main %}{% endblock %}</main>"
+    )
+    app = make_site(reference_polar, SECRET_KEY="x")
+
+    @app.get("/flash")
+    def flash_something() -> str:
+        session["user"] = "jane"
+        flash("Hello Jane")
+        return ""
+
+    client = app.test_client()
+    client.get("/flash")
+    response = client.get("/shop/")
+    assert "Hello Jane" in response.text
+    assert response.headers["Cache-Control"] == "private, no-store"
+
+
+def test_utm_of_the_page_passes_on(site: Flask) -> None:
+    """The UTM parameters of a page's own address go into its buttons, and nothing else does."""
+    response = site.test_client().get(
+        "/shop/products/ebook-fast-apis?utm_source=a%26b&utm_campaign=x%20y&customer_email=e@x.org"
+    )
+    links = re.findall(r'href="([^"]*/redirect[^"]*)"', response.text)
+    assert links
+    for link in links:
+        assert link.endswith("/redirect?utm_source=a%26b&amp;utm_campaign=x%20y")
+
+
+def test_policy_forbids_all_but_our_own(site: Flask) -> None:
+    """Our pages send a strict Content-Security-Policy, and hold no inline script or style."""
+    response = site.test_client().get("/shop/")
+    policy = response.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http://127.0.0.1:9000" in policy
+    for words in ("<script", "<style", " style=", " onclick"):
+        assert words not in response.text
+
+
+@pytest.mark.parametrize(
+    ("setting", "header"), [(False, None), ("default-src 'self'", "default-src 'self'")]
+)
+def test_policy_by_setting(
+    reference_polar: LocalPolar, make_site: SiteMaker, setting: bool | str, header: str | None
+) -> None:
+    """A site may send a policy of its own, or none."""
+    app = make_site(reference_polar, STOREFRONT_CONTENT_SECURITY_POLICY=setting)
+    response = app.test_client().get("/shop/")
+    assert response.headers.get("Content-Security-Policy") == header
+
+
+def test_cold_without_polar(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
+    """Never read and unreachable: a 503 that says when to come back, in the shop's layout."""
+    reference_polar.stop()
+    response = make_site(reference_polar).test_client().get("/shop/")
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) > 0
+    assert "short break" in response.text
+
+
+def test_hosts_own_error_pages(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
+    """A host's handler for 404 also styles ours."""
+    app = make_site(reference_polar)
+    app.register_error_handler(404, lambda error: ("the host's own page", 404))
+    assert app.test_client().get("/shop/products/nope").text == "the host's own page"
+
+
+def test_a_description_cannot_run_scripts(reference_polar: LocalPolar, site: Flask) -> None:
+    """Names, descriptions and benefits are shown as text whatever they hold."""
+    ebook = reference_polar.store.products["4d9da0c8-624a-4ab4-b70c-408c28772d94"]
+    attack = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
+    ebook["name"] = attack
+    ebook["description"] = attack + " [x](javascript:alert(1))"
+    reference_polar.store.benefits["a9335290-80d7-446f-bbae-a3861212afb6"]["description"] = attack
+    get_state(site).catalog.sync()
+    slug = next(p.slug for p in get_state(site).catalog.current() if p.name == attack)
+    for path in ("/shop/", f"/shop/products/{slug}"):
+        html = site.test_client().get(path).text
+        assert "<script" not in html
+        assert "onerror=alert(1)>" not in html.replace("&gt;", "")
+        assert 'href="javascript:' not in html
+
+
+@pytest.mark.parametrize("prefix", ["/shop", "/a/b", None])
+def test_any_prefix(reference_polar: LocalPolar, make_site: SiteMaker, prefix: str | None) -> None:
+    """The pages live under any prefix, and their links with them."""
+    client = make_site(reference_polar, url_prefix=prefix).test_client()
+    page = client.get(f"{prefix or ''}/")
+    assert f'href="{prefix or ""}/products/pro-monthly"' in page.text
+    style = re.search(r'<link rel="stylesheet" href="([^"]+)"', page.text)
+    assert style is not None
+    with client.get(style[1]) as stylesheet:
+        assert stylesheet.status_code == 200
+
+
+def test_subdomain(reference_polar: LocalPolar, make_site: SiteMaker, tmp_path: Path) -> None:
+    """The pages live on a subdomain, and buttons elsewhere find them."""
+    shop = Storefront()
+    app = make_site(reference_polar, shop=shop, pages=False, SERVER_NAME="example.test")
+    app.subdomain_matching = True
+    app.url_map.host_matching = False
+    app.register_blueprint(shop.blueprint, subdomain="shop")
+    response = app.test_client().get("/", base_url="http://shop.example.test")
+    assert response.status_code == 200
+
+
+def test_under_another_name(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
+    """The blueprint may be registered under another name."""
+    shop = Storefront()
+    app = make_site(reference_polar, shop=shop, pages=False)
+    app.register_blueprint(shop.blueprint, url_prefix="/store", name="boutique")
+    assert 'href="/store/products/pro-monthly"' in app.test_client().get("/store/").text
