@@ -438,6 +438,12 @@ def test_threads_get_their_own_answers(start: Start) -> None:
     assert server.connections <= 8
 
 
+def test_a_compressed_answer_is_read(start: Start) -> None:
+    """gzip is what is asked for, and what is understood."""
+    transport, _ = start(sends(zipped(gzip.compress(b'{"fine": true}'))))
+    assert transport.request("GET", "/products/").body == b'{"fine": true}'
+
+
 def test_a_forked_process_has_connections_of_its_own(start: Start) -> None:
     """After a fork the child opens a new connection, and the parent keeps the old one."""
     transport, server = start(sends(answer({})))
