@@ -1,4 +1,4 @@
-"""From a reference to the URL behind a buy button: one implementation for macros, views and code."""
+"""From a reference to the URL behind a buy button: one way for macros, views and code."""
 
 from __future__ import annotations
 

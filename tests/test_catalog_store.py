@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -229,8 +228,8 @@ def test_foreign_bytes_in_the_cache_do_no_harm(
 
 
 @pytest.fixture
-def host_cache(tmp_path: Path) -> Iterator[Cache]:
-    yield Cache(
+def host_cache(tmp_path: Path) -> Cache:
+    return Cache(
         config={
             "CACHE_TYPE": "FileSystemCache",
             "CACHE_DIR": str(tmp_path / "host"),

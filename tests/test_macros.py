@@ -83,7 +83,7 @@ def test_private_product_is_sold_by_macro(site: Flask) -> None:
 
 
 def test_visitor_fills_what_is_not_given(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
-    """What the template does not say comes from the visitor; a value that is no good is left out."""
+    """What the template does not say comes from the visitor, where it is any good."""
     shop = Storefront()
     who = [Visitor(email="v@example.com", name="V", reference_id="ref-9", locale="de")]
     shop.visitor(lambda: who[0])

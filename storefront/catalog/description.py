@@ -63,7 +63,7 @@ def summarize(description: Markup) -> str:
     text = " ".join(html.unescape(nh3.clean(spaced, tags=set())).split())
     if len(text) <= _SUMMARY_CHARACTERS:
         return text
-    return text[:_SUMMARY_CHARACTERS].rsplit(" ", 1)[0].rstrip(",.;:–-") + "…"
+    return text[:_SUMMARY_CHARACTERS].rsplit(" ", 1)[0].rstrip(",.;:-\N{EN DASH}") + "…"
 
 
 def _is_from(url: str, hosts: Collection[str]) -> bool:

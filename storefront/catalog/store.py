@@ -177,7 +177,7 @@ class CatalogStore:
         self._guarded(lambda: self._cache.set(f"{self._key}:read_at", stamp, timeout=0))
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
-        """The cache may be stopped at any moment, and says so in as many ways as it has backends."""
+        """The cache may be stopped at any moment, and each backend says so in its own way."""
         try:
             result = call()
         except Exception as error:

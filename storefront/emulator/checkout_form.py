@@ -199,7 +199,9 @@ def _custom_message(checkout: Checkout, slug: str, problem: Problem) -> str:
         return f"“{label}” takes {least or 0} to {most or 'any number of'} characters."
     if field["type"] == "number":
         bounds = (field["properties"].get("ge"), field["properties"].get("le"))
-        limits = [f"{word} {n}" for word, n in zip(("at least", "at most"), bounds, strict=True) if n]
+        limits = [
+            f"{word} {n}" for word, n in zip(("at least", "at most"), bounds, strict=True) if n
+        ]
         return f"“{label}” takes a whole number{': ' if limits else ''}{', '.join(limits)}."
     return f"This does not fit “{label}”."
 

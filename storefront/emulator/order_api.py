@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -44,6 +45,7 @@ def list_orders(call: Call) -> Body:
         query.all("status"),
         query.metadata(),
     )
+    after, before = query.moment("created_after"), query.moment("created_before")
     page = query.page()
     order = query.sorting(_SORTED_ORDERS, "-created_at")
     services.checkouts.settle_due()
@@ -55,6 +57,8 @@ def list_orders(call: Call) -> Body:
         and (not externals or store.customers[item["customer_id"]]["external_id"] in externals)
         and (not kinds or _billing_type(item) in kinds)
         and (not states or item["status"] in states)
+        and (after is None or datetime.fromisoformat(item["created_at"]) > after)
+        and (before is None or datetime.fromisoformat(item["created_at"]) < before)
         and matches_metadata(item["metadata"], metadata)
     ]
     return paginate(sort(found, order), page, lambda item: shapes.order(store, item))

@@ -1,10 +1,218 @@
-"""The pages a customer sees: the checkout, its confirmation and the portal."""
+"""The pages a customer sees: the checkout, its confirmation and the portal.
+
+They work as plain HTML, without a script: each button sends the whole form.
+"""
 
 from __future__ import annotations
 
-from storefront.emulator.services import Route
+from collections.abc import Mapping
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from werkzeug.wrappers import Request, Response
+
+from storefront.emulator.checkout_form import custom_fields, filled_in, missing, take, token_for
+from storefront.emulator.checkout_summary import summarize
+from storefront.emulator.errors import CheckoutNotOpenError, NotFoundError
+from storefront.emulator.pages_html import asset, ended, go_to, page, safe_link, with_error_pages
+from storefront.emulator.pricing import (
+    is_payment_form_required,
+    maximum_seats,
+    maximum_units,
+    minimum_seats,
+    minimum_units,
+)
+from storefront.emulator.records import Body, Checkout
+from storefront.emulator.services import Route, Services, base_url
+from storefront.emulator.shapes import address_modes, success_url
+from storefront.emulator.wording import countries, tiers_in_words, unit_noun
+
+#: How long Polar's page waits for a payment to settle. Source: its measured behaviour, 2026-11-22.
+_PATIENCE_SECONDS = 15.0
+_READ = ("GET", "HEAD")
 
 
 def routes() -> list[Route]:
-    """The hosted pages: `/`, `/checkout/<secret>` and its confirmation, `/portal`, assets."""
-    return []
+    """The hosted pages: `/`, `/checkout/<secret>` and its confirmation, the portal, assets."""
+    return [
+        Route("/", _READ, with_error_pages(show_index)),
+        Route("/checkout/<secret>", ("GET", "HEAD", "POST"), with_error_pages(checkout)),
+        Route("/checkout/<secret>/confirmation", _READ, with_error_pages(show_confirmation)),
+        Route("/portal", _READ, with_error_pages(show_portal)),
+        Route("/<organization>/portal", _READ, with_error_pages(show_portal)),
+        Route("/assets/<path:name>", _READ, asset),
+    ]
+
+
+def show_index(services: Services, request: Request, values: Mapping[str, str]) -> Response:
+    """What this server is, and what one can do with it."""
+    store = services.store
+    with store.lock:
+        links = [(link, store.link_products(link)) for link in store.live_links()]
+        codes = [discount for discount in store.discounts.values() if discount["code"]]
+        return page(
+            services, request, "index.html", links=links, codes=codes, currency=store.currency
+        )
+
+
+def checkout(services: Services, request: Request, values: Mapping[str, str]) -> Response:
+    """The checkout itself, and every button on it."""
+    found = services.checkouts.get_by_secret(values["secret"])
+    if found.status != "open":
+        return _go_on(services, request, found)
+    if request.method != "POST":
+        return _show(services, request, found, filled_in(found))
+    try:
+        return _answer(services, request, found)
+    except CheckoutNotOpenError:
+        # Sent twice: the other one was faster.
+        return _go_on(services, request, found)
+
+
+def _answer(services: Services, request: Request, found: Checkout) -> Response:
+    form, secret = request.form, found.client_secret
+    if form.get("action") == "remove-discount":
+        services.checkouts.update(secret, {"discount_code": ""})
+        form = form.copy()
+        form["discount_code"] = ""
+    errors = take(services, found, form)
+    if form.get("action") != "pay":
+        if errors:
+            return _show(services, request, found, form, errors)
+        return go_to(f"{_own_url(request)}#summary")
+    errors = missing(found, form) | errors
+    if errors:
+        return _show(services, request, found, form, errors)
+    # Nobody pays more, or for something else, than the page has told them; an amount of their
+    # own they have told the page.
+    if summarize(found).fingerprint != form.get("shown") and found.price["amount_type"] != "custom":
+        return _show(services, request, found, filled_in(found), notice=True)
+    token = {"confirmation_token_id": token_for(form)} if is_payment_form_required(found) else {}
+    services.checkouts.confirm(secret, token)
+    settled = services.checkouts.wait_until_settled(secret, timeout=_PATIENCE_SECONDS)
+    return _go_on(services, request, settled)
+
+
+def _show(
+    services: Services,
+    request: Request,
+    found: Checkout,
+    values: Mapping[str, str],
+    errors: Mapping[str, str] | None = None,
+    *,
+    notice: bool = False,
+) -> Response:
+    store = services.store
+    with store.lock:
+        address = {**(found.customer_billing_address or {}), "country": values.get("country")}
+        needs_card = is_payment_form_required(found)
+        summary = summarize(found)
+        return page(
+            services,
+            request,
+            "checkout.html",
+            status=422 if errors else 200,
+            embedder=found.embed_origin,
+            checkout=found,
+            products=[store.products[product_id] for product_id in found.product_ids],
+            summary=summary,
+            tiers=tiers_in_words(found.price),
+            quantity=_quantity(found),
+            custom_fields=custom_fields(found),
+            values={**filled_in(found), **values},
+            errors=errors or {},
+            declined=None if errors else found.decline_reason,
+            notice=notice,
+            needs_card=needs_card,
+            needs_country=needs_card or found.require_billing_address,
+            modes=address_modes(replace(found, customer_billing_address=address)),
+            countries=countries(),
+            return_url=safe_link(found.return_url),
+            action=_own_url(request),
+        )
+
+
+def _quantity(found: Checkout) -> Body | None:
+    """The field that says how many, where the link has not said so already."""
+    price = found.price
+    if found.seats is not None and found.min_seats is None:
+        least, most = minimum_seats(price), maximum_seats(price)
+        return {"name": "seats", "label": "Seats", "least": least, "most": most}
+    if found.units is not None and found.min_units is None:
+        label = unit_noun(price, 2).capitalize()
+        least, most = minimum_units(price), maximum_units(price)
+        return {"name": "units", "label": label, "least": least, "most": most}
+    return None
+
+
+def _own_url(request: Request) -> str:
+    query = request.query_string.decode("latin-1")
+    return f"{request.path}?{query}" if query else request.path
+
+
+def _go_on(services: Services, request: Request, found: Checkout) -> Response:
+    """Where a checkout leads that is not open, or that has just come back declined."""
+    if found.status == "succeeded":
+        return go_to(_with_token(success_url(found, base_url(request)), found))
+    if found.status == "open":
+        return go_to(_own_url(request))
+    if found.status != "confirmed":
+        return ended(services, request, found, status=410)
+    if request.method == "POST":
+        return go_to(_own_url(request))
+    response = page(services, request, "waiting.html", embedder=found.embed_origin)
+    response.headers["Refresh"] = "1"
+    return response
+
+
+def _with_token(url: str, found: Checkout) -> str:
+    """The success URL with what lets a new customer see their order."""
+    token = found.customer_session_token
+    if token is None or found.success_url is None:
+        return url
+    address, hash_sign, fragment = url.partition("#")
+    separator = "&" if urlsplit(address).query else "?"
+    return f"{address.rstrip('?')}{separator}customer_session_token={token}{hash_sign}{fragment}"
+
+
+def show_confirmation(services: Services, request: Request, values: Mapping[str, str]) -> Response:
+    """Polar's own thanks, for checkouts that lead nowhere else."""
+    found = services.checkouts.get_by_secret(values["secret"])
+    if found.status != "succeeded":
+        return go_to(request.path.removesuffix("/confirmation"))
+    store = services.store
+    with store.lock:
+        order = next(o for o in store.orders.values() if o["checkout_id"] == found.id)
+        return page(
+            services,
+            request,
+            "confirmation.html",
+            embedder=found.embed_origin,
+            checkout=found,
+            order=order,
+            summary=summarize(found),
+            return_url=safe_link(found.return_url),
+        )
+
+
+def show_portal(services: Services, request: Request, values: Mapping[str, str]) -> Response:
+    """A customer's own orders, for whoever holds a session of theirs."""
+    store = services.store
+    if values.get("organization", store.organization["slug"]) != store.organization["slug"]:
+        raise NotFoundError
+    services.checkouts.settle_due()
+    with store.lock:
+        session = services.customers.session(request.args.get("customer_session_token", ""))
+        if session is None:
+            return page(services, request, "portal_closed.html", status=401)
+        orders = services.orders.of_customer(session.customer_id)
+        return page(
+            services,
+            request,
+            "portal.html",
+            customer=services.customers.get(session.customer_id),
+            orders=orders[::-1],
+            products=store.products,
+            subscriptions=store.subscriptions,
+            return_url=safe_link(session.return_url),
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import re
 from collections.abc import Mapping
 from functools import wraps
 from importlib import resources
@@ -18,6 +19,8 @@ from storefront.emulator.errors import CheckoutExpiredError, NotFoundError, Pola
 from storefront.emulator.records import Checkout
 from storefront.emulator.services import Services, View, base_url
 
+#: What can stand in a header without changing its meaning.
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 _THEMES = ("light", "dark")
 
 _templates = Environment(
@@ -52,7 +55,7 @@ def page(
         theme=theme if theme in _THEMES else "",
         **context,
     )
-    framing = embedder or "'none'"
+    framing = embedder if embedder and _ORIGIN.fullmatch(embedder) else "'none'"
     response = Response(html, status, content_type="text/html; charset=utf-8")
     response.headers.update(
         {

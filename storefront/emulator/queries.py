@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from werkzeug.datastructures import MultiDict
 
 from storefront.emulator.errors import CrashError
-from storefront.emulator.validation import check_bool, check_choice, check_positive, check_uuids
+from storefront.emulator.validation import (
+    check_bool,
+    check_choice,
+    check_moment,
+    check_positive,
+    check_uuids,
+)
 
 Body = dict[str, Any]
 T = TypeVar("T")
@@ -50,6 +57,14 @@ class Query:
         """
         value = self.last(name)
         return None if value is None else check_bool(value, name)
+
+    def moment(self, name: str) -> datetime | None:
+        """A filter by time, aware UTC; None where it is absent.
+
+        :raises InvalidRequestError: for anything but an ISO 8601 time.
+        """
+        value = self.last(name)
+        return None if value is None else check_moment(value, name)
 
     def metadata(self) -> dict[str, list[str]]:
         """The `metadata[key]=value` filters."""

@@ -319,7 +319,7 @@ def subscription(store: Store, item: Body) -> Body:
         **item,
         "customer": public_customer(customer),
         "user": user(customer),
-        "product": product,
+        "product": full_product(product),
         "discount": without(discount, ["products"]) if discount else None,
         "price": prices[0] if prices else None,
         "prices": prices,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -117,6 +118,21 @@ def check_bool(value: str, name: str) -> bool:
         return False
     message = "Input should be a valid boolean, unable to interpret input"
     raise InvalidRequestError([Problem("bool_parsing", ("query", name), message, value)])
+
+
+def check_moment(value: str, name: str) -> datetime:
+    """A query parameter that is a time; one without a zone is taken as UTC.
+
+    :raises InvalidRequestError: it is no ISO 8601 time.
+    """
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        loc, reason = ("query", name), "input is no ISO 8601 time"
+        message = f"Input should be a valid datetime, {reason}"
+        problem = Problem("datetime_from_date_parsing", loc, message, value, {"error": reason})
+        raise InvalidRequestError([problem]) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def check_choice(value: str, choices: Sequence[str], loc: Loc) -> str:

@@ -14,9 +14,34 @@ from babel.units import format_unit
 from storefront.emulator.records import Body
 
 _LOCALE: Final = Locale("en", "US")
-_COUNTRIES: Final = (
-    "AT AU BE BR CA CH CZ DE DK ES FI FR GB IE IN IT JP MX NL NO NZ PL PT SE SG US".split()
-)
+_COUNTRIES: Final = [
+    "AT",
+    "AU",
+    "BE",
+    "BR",
+    "CA",
+    "CH",
+    "CZ",
+    "DE",
+    "DK",
+    "ES",
+    "FI",
+    "FR",
+    "GB",
+    "IE",
+    "IN",
+    "IT",
+    "JP",
+    "MX",
+    "NL",
+    "NO",
+    "NZ",
+    "PL",
+    "PT",
+    "SE",
+    "SG",
+    "US",
+]
 
 
 def money(amount: int | Decimal, currency: str) -> str:
@@ -128,7 +153,9 @@ def tiers_in_words(price: Body) -> list[tuple[str, str]]:
         return []
     return [
         (f"{number(first)} to {number(last)}" if last else f"{number(first)} or more", each)
-        for first, last, each in ((first, last, money(rate, currency)) for first, last, rate in rows)
+        for first, last, each in (
+            (first, last, money(rate, currency)) for first, last, rate in rows
+        )
     ]
 
 
