@@ -221,7 +221,7 @@ def test_price_details() -> None:
         EN,
     )
     assert seats.prices[0].tiers == (
-        Tier("2–10", "$10.00"),  # noqa: RUF001
+        Tier("2–10", "$10.00"),
         Tier("11+", "$8.00"),
     )
     several = describe_pricing(

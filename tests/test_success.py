@@ -148,7 +148,7 @@ def test_what_the_callback_may_return(
 def test_a_failing_callback_costs_no_receipt(
     reference_polar: LocalPolar, make_site: SiteMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In production the buyer sees the receipt, and the log the traceback; in development it raises."""
+    """In production the buyer sees the receipt and the log the error; in development it raises."""
     shop = Storefront()
 
     @shop.on_success
@@ -167,7 +167,7 @@ def test_a_failing_callback_costs_no_receipt(
 
 
 def test_the_session_token_leaves_the_address(reference_polar: LocalPolar, site: Flask) -> None:
-    """The token is taken out by a redirect before anything is shown; the rest of the query stays."""
+    """The token is taken out by a redirect before anything is shown; the other values stay."""
     client = site.test_client()
     response = client.get(
         "/shop/success?checkout_id=x%26y&customer_session_token=polar_cst_canary&a=1&a=2&_external=1"
@@ -258,7 +258,7 @@ def test_waiting_is_polite(make_site: SiteMaker) -> None:
 def test_recorded_ends(
     reference_polar: LocalPolar, site: Flask, recording: str, words: str
 ) -> None:
-    """What the service answered for expired, failed and confirmed checkouts is told for what it is."""
+    """Expired, failed and confirmed checkouts, as recorded, are told for what they are."""
     body = next(r.body for r in load() if r.name == recording)
     checkout = open_checkout(reference_polar, FREE)
     stored = reference_polar.services.checkouts.get_by_secret(checkout["client_secret"])

@@ -57,10 +57,13 @@ def render_description(source: str | None, *, image_hosts: Collection[str] = ())
 
 
 def summarize(description: Markup) -> str:
-    """The first words of a rendered description, as plain text, without its headings."""
-    prose = re.sub(r"<h\d>.*?</h\d>", "", description, flags=re.DOTALL)
-    spaced = re.sub(r"</(p|li|pre|blockquote|tr|td|th)>|<br>", " ", prose)
-    text = " ".join(html.unescape(nh3.clean(spaced, tags=set())).split())
+    """The start of a rendered description's first paragraph, as plain text."""
+    paragraphs = re.findall(r"<p>(.*?)</p>", description, flags=re.DOTALL)
+    texts = (
+        " ".join(html.unescape(nh3.clean(paragraph.replace("<br>", " "), tags=set())).split())
+        for paragraph in paragraphs
+    )
+    text = next(filter(None, texts), "")
     if len(text) <= _SUMMARY_CHARACTERS:
         return text
     return text[:_SUMMARY_CHARACTERS].rsplit(" ", 1)[0].rstrip(",.;:-\N{EN DASH}") + "…"

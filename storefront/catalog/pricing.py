@@ -244,7 +244,7 @@ def _tiered(
         return PriceText(kind, currency, cheapest, per, tuple(notes))
     tiers = tuple(
         Tier(
-            f"{first}–{last}" if last is not None else f"{first}+",  # noqa: RUF001
+            f"{first}–{last}" if last is not None else f"{first}+",
             texts.money(_whole(amount), currency),
         )
         for first, last, amount in rows

@@ -52,7 +52,7 @@ class Snapshot(Model, frozen=True, kw_only=True):
     #: Slug by product id, of every product there is.
     slugs: dict[str, str]
     #: Product id by former slug.
-    old_slugs: dict[str, str] = {}
+    old_slugs: dict[str, str] = msgspec.field(default_factory=dict)
 
     @classmethod
     def of(

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from storefront.emulator.server import DEFAULT_TOKEN, LocalPolar, make_tokens
 from storefront.emulator.store import SeedError, Store
@@ -36,7 +37,10 @@ def _parser() -> _Parser:
         "--other-organization-token", type=_token, help="belongs to an organization with nothing"
     )
     parser.add_argument(
-        "--site", default=_DEFAULT_SITE, help="the demo shop's address, for its success URLs"
+        "--site",
+        default=_DEFAULT_SITE,
+        type=_site,
+        help="the demo shop's address, for its success URLs",
     )
     parser.add_argument(
         "--settle-seconds", default=1.0, type=_seconds, help="from Pay clicked to paid"
@@ -55,6 +59,13 @@ def _token(value: str) -> str:
         raise argparse.ArgumentTypeError(
             f"{value!r} is no token; give one word of printable ASCII, such as {DEFAULT_TOKEN}"
         )
+    return value
+
+
+def _site(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise argparse.ArgumentTypeError(f"{value!r} is no address; give a URL: {_DEFAULT_SITE}")
     return value
 
 

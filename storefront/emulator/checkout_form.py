@@ -116,7 +116,8 @@ def _changes(
             yield {"custom_field_data": dict(_custom_values(checkout, form))}
     if form.get("customer_email", "").strip():
         yield {"customer_email": form["customer_email"].strip()}
-    yield {"customer_name": form.get("customer_name", "").strip()}
+    if "customer_name" in form:
+        yield {"customer_name": form["customer_name"].strip()}
     if form.get("country"):
         yield {"customer_billing_address": {part: form.get(part, "").strip() for part in _ADDRESS}}
     if form.get("discount_code", "").strip():

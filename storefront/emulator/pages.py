@@ -25,7 +25,7 @@ from storefront.emulator.pricing import (
 from storefront.emulator.records import Body, Checkout
 from storefront.emulator.services import Route, Services, base_url
 from storefront.emulator.shapes import address_modes, success_url
-from storefront.emulator.wording import countries, tiers_in_words, unit_noun
+from storefront.emulator.wording import countries, money, tiers_in_words, unit_noun
 
 #: How long Polar's page waits for a payment to settle. Source: its measured behaviour, 2026-11-22.
 _PATIENCE_SECONDS = 15.0
@@ -70,10 +70,9 @@ def checkout(services: Services, request: Request, values: Mapping[str, str]) ->
 
 
 def _answer(services: Services, request: Request, found: Checkout) -> Response:
-    form, secret = request.form, found.client_secret
+    form, secret = request.form.to_dict(), found.client_secret
     if form.get("action") == "remove-discount":
         services.checkouts.update(secret, {"discount_code": ""})
-        form = form.copy()
         form["discount_code"] = ""
     errors = take(services, found, form)
     if form.get("action") != "pay":
@@ -118,6 +117,7 @@ def _show(
             summary=summary,
             tiers=tiers_in_words(found.price),
             quantity=_quantity(found),
+            amount_hint=_amount_hint(found),
             custom_fields=custom_fields(found),
             values={**filled_in(found), **values},
             errors=errors or {},
@@ -126,7 +126,7 @@ def _show(
             needs_card=needs_card,
             needs_country=needs_card or found.require_billing_address,
             modes=address_modes(replace(found, customer_billing_address=address)),
-            countries=countries(),
+            countries=countries(values.get("country", "")),
             return_url=safe_link(found.return_url),
             action=_own_url(request),
         )
@@ -143,6 +143,16 @@ def _quantity(found: Checkout) -> Body | None:
         least, most = minimum_units(price), maximum_units(price)
         return {"name": "units", "label": label, "least": least, "most": most}
     return None
+
+
+def _amount_hint(found: Checkout) -> str:
+    """What a buyer may pay who names the amount."""
+    price, currency = found.price, found.currency
+    if price["amount_type"] != "custom":
+        return ""
+    least, most = price["minimum_amount"] or 0, price["maximum_amount"]
+    words = f"At least {money(least, currency)}" if least else "Nothing is fine too"
+    return words if most is None else f"{words}, at most {money(most, currency)}"
 
 
 def _own_url(request: Request) -> str:

@@ -16,12 +16,19 @@ from werkzeug.wrappers import Request, Response
 
 from storefront.emulator import wording
 from storefront.emulator.errors import CheckoutExpiredError, NotFoundError, PolarError
-from storefront.emulator.records import Checkout
+from storefront.emulator.records import Body, Checkout
 from storefront.emulator.services import Services, View, base_url
 
 #: What can stand in a header without changing its meaning.
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 _THEMES = ("light", "dark")
+
+
+def _choices(field: Body) -> list[tuple[str, str]] | None:
+    """The options of a custom field that has some."""
+    options = field["properties"].get("options")
+    return options and [(option["value"], option["label"]) for option in options]
+
 
 _templates = Environment(
     loader=PackageLoader("storefront.emulator"),
@@ -30,7 +37,7 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters |= {"money": wording.money, "day": wording.day}
+_templates.filters |= {"money": wording.money, "day": wording.day, "choices": _choices}
 _templates.globals |= {
     "price_in_words": wording.price_in_words,
     "discount_in_words": wording.discount_in_words,

@@ -14,34 +14,12 @@ from babel.units import format_unit
 from storefront.emulator.records import Body
 
 _LOCALE: Final = Locale("en", "US")
-_COUNTRIES: Final = [
-    "AT",
-    "AU",
-    "BE",
-    "BR",
-    "CA",
-    "CH",
-    "CZ",
-    "DE",
-    "DK",
-    "ES",
-    "FI",
-    "FR",
-    "GB",
-    "IE",
-    "IN",
-    "IT",
-    "JP",
-    "MX",
-    "NL",
-    "NO",
-    "NZ",
-    "PL",
-    "PT",
-    "SE",
-    "SG",
-    "US",
-]
+# fmt: off
+_COUNTRIES: Final = (
+    "AT", "AU", "BE", "BR", "CA", "CH", "CZ", "DE", "DK", "ES", "FI", "FR", "GB", "IE", "IN",
+    "IT", "JP", "MX", "NL", "NO", "NZ", "PL", "PT", "SE", "SG", "US",
+)
+# fmt: on
 
 
 def money(amount: int | Decimal, currency: str) -> str:
@@ -173,7 +151,9 @@ def discount_in_words(discount: Body, currency: str) -> str:
     return f"{money(amounts[currency], currency)} off"
 
 
-def countries() -> list[tuple[str, str]]:
-    """The countries to choose from: codes and names, by name."""
-    names = [(code, str(_LOCALE.territories[code])) for code in _COUNTRIES]
+def countries(chosen: str) -> list[tuple[str, str]]:
+    """The countries to choose from, the chosen one among them: codes and names, by name."""
+    known = _LOCALE.territories
+    codes = {*_COUNTRIES, *([chosen] if chosen in known else [])}
+    names = [(code, str(known[code])) for code in codes]
     return sorted(names, key=lambda pair: pair[1])
