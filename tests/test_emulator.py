@@ -312,6 +312,55 @@ def test_unknown_product_makes_no_session(buyer: Buyer) -> None:
     assert buyer.polar.store.checkouts == {}
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("amount", "7"),
+        ("amount", True),
+        ("seats", 1.5),
+        ("product_id", ["x"]),
+        ("customer_email", 5),
+        ("customer_name", 5),
+        ("customer_billing_address", "Paris"),
+        ("customer_billing_address", {"line1": "1 rue de la Paix"}),
+        ("customer_billing_address", {"country": "france"}),
+        ("customer_billing_address", {"country": "FR", "line1": 5}),
+        ("custom_field_data", ["s"]),
+        ("custom_field_data", {"team_size": 5}),
+        ("is_business_customer", "yes"),
+        ("discount_code", 20),
+        ("success_url", "javascript:alert(1)"),
+        ("metadata", 5),
+    ],
+)
+def test_value_of_the_wrong_kind_is_refused(buyer: Buyer, field: str, value: object) -> None:
+    """A value of the wrong kind is a 422 that names its field, when changing and when making."""
+    secret = buyer.open("Ebook: Fast APIs")["client_secret"]
+    body = {"products": [_id(buyer, "Ebook: Fast APIs")], field: value}
+    made = buyer.call("POST", "/v1/checkouts/", 422, json=body)
+    for answer in (buyer.change(secret, 422, **{field: value}), made):
+        assert answer["detail"][0]["loc"][:2] == ["body", field]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"embed_origin": "http://["},
+        {"locale": "\0"},
+        {"customer_email": "a@.b"},
+        {"customer_email": "\0@example.com"},
+        {"custom_field_data.": "x"},
+        {"amount": "\u0663"},
+        {"\0": "1"},
+    ],
+)
+def test_strange_query_still_opens(buyer: Buyer, query: dict[str, str]) -> None:
+    """A link opens whatever its query holds, but for what the service itself breaks on."""
+    checkout = buyer.open("Ebook: Fast APIs", **query)
+    assert (checkout["embed_origin"], checkout["customer_email"]) == (None, None)
+    assert checkout["locale"] == "en"
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff"])
 def test_body_that_is_no_object_is_refused(buyer: Buyer, body: bytes) -> None:
     """A body that is not a JSON object is a 422, never a crash."""

@@ -24,7 +24,12 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
-from storefront.emulator.confirming import DECLINING_TOKEN, apply_changes, check_complete
+from storefront.emulator.confirming import (
+    DECLINING_TOKEN,
+    apply_changes,
+    check_complete,
+    check_shapes,
+)
 from storefront.emulator.customers import Customers
 from storefront.emulator.errors import (
     CheckoutExpiredError,
@@ -131,6 +136,7 @@ class Checkouts:
 
         :raises InvalidRequestError: a product that is not there, or a malformed field.
         """
+        check_shapes(body)
         store = self._store
         with store.lock:
             product_ids = body.get("products")
@@ -151,14 +157,14 @@ class Checkouts:
             external_id = body.get("external_customer_id", body.get("customer_external_id"))
             checkout.success_url = body.get("success_url")
             checkout.return_url = body.get("return_url")
-            checkout.allow_discount_codes = body.get("allow_discount_codes", True)
-            checkout.require_billing_address = body.get("require_billing_address", False)
+            checkout.allow_discount_codes = body.get("allow_discount_codes") is not False
+            checkout.require_billing_address = body.get("require_billing_address") is True
             checkout.customer_external_id = external_id
             checkout.customer_metadata = body.get("customer_metadata") or {}
             checkout.metadata = body.get("metadata") or {}
             checkout.embed_origin = body.get("embed_origin")
             checkout.customer_ip_address = body.get("customer_ip_address")
-            checkout.discount = store.discounts.get(str(body.get("discount_id")))
+            checkout.discount = store.discounts.get(body.get("discount_id") or "")
             apply_changes(store, checkout, {**body, "product_id": product_ids[0]})
             self._keep(checkout)
             return checkout

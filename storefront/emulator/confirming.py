@@ -34,7 +34,31 @@ DECLINING_TOKEN: Final = "ctoken_card_declined"  # noqa: S105
 _ADDRESS_PARTS = ("line1", "line2", "postal_code", "city", "state", "country")
 #: The order in which the service lists what is missing. Source: recorded, 2026-11-22.
 _ADDRESS_ASKED = ("country", "line1", "line2", "state", "city", "postal_code")
-_TEXTS = ("customer_name", "customer_billing_name", "customer_tax_id", "locale")
+_TEXTS = (
+    "customer_name",
+    "customer_billing_name",
+    "customer_tax_id",
+    "customer_ip_address",
+    "external_customer_id",
+    "customer_external_id",
+    "discount_code",
+    "discount_id",
+    "embed_origin",
+    "locale",
+    "product_id",
+    "return_url",
+    "success_url",
+)
+_OBJECTS = ("custom_field_data", "customer_metadata", "metadata")
+_FLAGS = ("allow_discount_codes", "is_business_customer", "require_billing_address")
+_NUMBERS = ("amount", "seats")
+#: What a field of the wrong kind is told, in pydantic's words.
+_KINDS: tuple[tuple[tuple[str, ...], type, str, str], ...] = (
+    (_TEXTS, str, "string_type", "Input should be a valid string"),
+    (_OBJECTS, dict, "dict_type", "Input should be a valid dictionary"),
+    (_FLAGS, bool, "bool_type", "Input should be a valid boolean"),
+    (_NUMBERS, int, "int_type", "Input should be a valid integer"),
+)
 
 
 def _reject(field: str, message: str, value: Any = None) -> InvalidRequestError:
@@ -48,7 +72,7 @@ def apply_changes(store: Store, checkout: Checkout, changes: Mapping[str, Any]) 
     :return: whether anything is different now.
     :raises InvalidRequestError: a value that cannot be taken.
     """
-    _check_shapes(changes)
+    check_shapes(changes)
     before = {item.name: getattr(checkout, item.name) for item in fields(checkout)}
     try:
         _apply(store, checkout, changes)
@@ -59,24 +83,28 @@ def apply_changes(store: Store, checkout: Checkout, changes: Mapping[str, Any]) 
     return any(getattr(checkout, name) != value for name, value in before.items())
 
 
-def _check_shapes(changes: Mapping[str, Any]) -> None:
+def check_shapes(changes: Mapping[str, Any]) -> None:
+    """Make sure that every field that is there is of its kind.
+
+    :raises InvalidRequestError: listing those that are not.
+    """
     problems = []
     email = changes.get("customer_email")
     if email is not None:
         problem = email_problem(email, ("body", "customer_email"))
         problems += [problem] if problem else []
-    for name in _TEXTS:
-        value = changes.get(name)
-        if value is not None and not isinstance(value, str):
-            problem = Problem(
-                "string_type", ("body", name), "Input should be a valid string", value
-            )
-            problems.append(problem)
-    for name in ("amount", "seats", "units"):
-        value = changes.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            message = "Input should be a valid integer"
-            problems.append(Problem("int_type", ("body", name), message, value))
+    for names, kind, error, message in _KINDS:
+        for name in names:
+            value = changes.get(name)
+            # A bool is an int to Python, and no number to anybody else.
+            fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+            if value is not None and not fits:
+                problems.append(Problem(error, ("body", name), message, value))
+    for name in ("return_url", "success_url"):
+        url = changes.get(name)
+        if isinstance(url, str) and not url.startswith(("http://", "https://")):
+            message = "Input should be a valid URL, relative URL without a base"
+            problems.append(Problem("url_parsing", ("body", name), message, url))
     address = changes.get("customer_billing_address")
     if address is not None:
         problems += _address_problems(address)
@@ -94,7 +122,11 @@ def _address_problems(address: Any) -> list[Problem]:
     if not isinstance(country, str) or not re.fullmatch("[A-Z]{2}", country):
         message = "Input should be a two-letter country code in capitals"
         return [Problem("enum", (*loc, "country"), message, country)]
-    return []
+    return [
+        Problem("string_type", (*loc, part), "Input should be a valid string", address[part])
+        for part in _ADDRESS_PARTS
+        if not isinstance(address.get(part), str | None)
+    ]
 
 
 def _apply(store: Store, checkout: Checkout, changes: Mapping[str, Any]) -> None:
@@ -105,7 +137,7 @@ def _apply(store: Store, checkout: Checkout, changes: Mapping[str, Any]) -> None
         if name in changes:
             setattr(checkout, name, changes[name] or None)
     if changes.get("is_business_customer") is not None:
-        checkout.is_business_customer = bool(changes["is_business_customer"])
+        checkout.is_business_customer = changes["is_business_customer"]
     if changes.get("customer_billing_address") is not None:
         address = changes["customer_billing_address"]
         checkout.customer_billing_address = {
@@ -190,7 +222,7 @@ def check_complete(checkout: Checkout, changes: Mapping[str, Any], *, has_token:
 
     :raises InvalidRequestError: listing everything that is missing.
     """
-    _check_shapes(changes)
+    check_shapes(changes)
     address: Body | None = (
         changes.get("customer_billing_address") or checkout.customer_billing_address
     )

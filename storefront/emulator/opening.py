@@ -67,7 +67,7 @@ def read_prefill(query: MultiDict[str, str]) -> Prefill:
     email = arguments.get("customer_email")
     kept = {
         name: arguments[name]
-        for name in ("customer_name", "discount_code", "locale", *TRACKED)
+        for name in ("customer_name", "discount_code", *TRACKED)
         if arguments.get(name)
     }
     if any("\0" in value for value in kept.values()):
@@ -79,7 +79,7 @@ def read_prefill(query: MultiDict[str, str]) -> Prefill:
         customer_email=email if email and email_complaint(email) is None else None,
         customer_name=kept.get("customer_name"),
         discount_code=kept.get("discount_code"),
-        locale=kept.get("locale"),
+        locale=arguments.get("locale"),
         metadata={name: kept[name] for name in TRACKED if name in kept},
     )
 
@@ -100,7 +100,10 @@ def embedding_origin(value: str | None, organization: Body) -> str | None:
 
     :raises EmbedHostError: the organization lists the hosts that may, and this is not one.
     """
-    parts = urlsplit(value or "")
+    try:
+        parts = urlsplit(value or "")
+    except ValueError:
+        return None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         return None
     origin = f"{parts.scheme}://{parts.netloc}"
