@@ -59,7 +59,7 @@ class LocalPolar:
 
     ::
 
-        with LocalPolar(seed) as polar:
+        with LocalPolar(Store(seed)) as polar:
             requests.get(f"{polar.url}/v1/products/", headers=polar.headers)
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import string
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,6 +16,63 @@ from storefront.emulator.errors import NotFoundError
 from storefront.emulator.records import Body, Checkout, Session
 
 _ALPHANUMERIC = string.ascii_letters + string.digits
+
+#: What is read of a seed's objects; a seed without it would fail only when somebody buys.
+_PRODUCT_KEYS = (
+    "id",
+    "created_at",
+    "name",
+    "description",
+    "visibility",
+    "is_archived",
+    "is_recurring",
+    "recurring_interval",
+    "recurring_interval_count",
+    "trial_interval",
+    "trial_interval_count",
+    "organization_id",
+    "metadata",
+    "benefits",
+    "medias",
+    "attached_custom_fields",
+)
+_LINK_KEYS = (
+    "id",
+    "client_secret",
+    "created_at",
+    "label",
+    "success_url",
+    "return_url",
+    "allow_discount_codes",
+    "require_billing_address",
+    "discount_id",
+    "seats",
+    "trial_interval",
+    "trial_interval_count",
+    "organization_id",
+    "metadata",
+)
+_DISCOUNT_KEYS = (
+    "id",
+    "created_at",
+    "name",
+    "type",
+    "code",
+    "starts_at",
+    "ends_at",
+    "max_redemptions",
+    "redemptions_count",
+    "organization_id",
+)
+_BENEFIT_KEYS = ("id", "created_at", "type", "description", "organization_id")
+_FIELD_KEYS = ("id", "created_at", "type", "slug", "name", "properties", "organization_id")
+_PRICE_KEYS = ("id", "amount_type", "price_currency")
+
+
+def _require(body: Body, keys: Iterable[str]) -> None:
+    for key in keys:
+        if key not in body:
+            raise KeyError(key)
 
 
 def system_clock() -> datetime:
@@ -88,13 +145,15 @@ class Store:
             if not isinstance(items, list):
                 raise SeedError(f"`{name}` must be a list")
             for index, item in enumerate(items):
+                where = f"{name}[{index}]"
+                if not isinstance(item, dict):
+                    raise SeedError(f"{where} is no object")
                 try:
                     put(item)
-                except (KeyError, TypeError) as error:
-                    missing = f"lacks {error}" if isinstance(error, KeyError) else "is no object"
-                    raise SeedError(f"{name}[{index}] {missing}") from error
-                except SeedError as error:
-                    raise SeedError(f"{name}[{index}] {error}") from error
+                except KeyError as error:
+                    raise SeedError(f"{where} lacks {error}") from error
+                except (TypeError, ValueError, ArithmeticError) as error:
+                    raise SeedError(f"{where} {error}") from error
 
     def put_organization(self, body: Body) -> None:
         """Replace the organization."""
@@ -102,14 +161,17 @@ class Store:
 
     def put_benefit(self, body: Body) -> None:
         """Add a benefit, or replace the one with its id."""
+        _require(body, _BENEFIT_KEYS)
         self.benefits[body["id"]] = deepcopy(body)
 
     def put_custom_field(self, body: Body) -> None:
         """Add a custom field, or replace the one with its id."""
+        _require(body, _FIELD_KEYS)
         self.custom_fields[body["id"]] = deepcopy(body)
 
     def put_discount(self, body: Body) -> None:
         """Add a discount, or replace the one with its id."""
+        _require(body, _DISCOUNT_KEYS)
         self.discounts[body["id"]] = deepcopy(body)
 
     def put_product(self, body: Body) -> None:
@@ -119,9 +181,11 @@ class Store:
         """
         if not body["prices"]:
             raise SeedError("has no price")
+        _require(body, _PRODUCT_KEYS)
         product = deepcopy(body)
         product.pop("is_deletable", None)
         for price in product["prices"]:
+            _require(price, _PRICE_KEYS)
             if price.get("unit_amount") is not None:
                 # The service keeps twelve decimals, whatever was sent.
                 price["unit_amount"] = f"{Decimal(price['unit_amount']):.12f}"
@@ -132,6 +196,7 @@ class Store:
 
         :raises SeedError: it offers a product that is not in the store.
         """
+        _require(body, _LINK_KEYS)
         looked_up = {"products", "product", "product_id", "product_price", "product_price_id"}
         link = {key: value for key, value in body.items() if key not in {*looked_up, "url"}}
         link["discount"] = None
@@ -139,7 +204,7 @@ class Store:
         for product_id in link["product_ids"]:
             if product_id not in self.products:
                 raise SeedError(f"offers the product {product_id}, which is not in the store")
-        self.links[link["id"]] = deepcopy({**link, "client_secret": body["client_secret"]})
+        self.links[link["id"]] = deepcopy(link)
 
     def remove_link(self, link_id: str) -> None:
         """Forget a checkout link."""

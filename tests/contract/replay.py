@@ -85,6 +85,8 @@ class Result:
 
     agreed: set[str] = field(default_factory=set)
     differences: dict[str, str] = field(default_factory=dict)
+    #: What the local Polar answered where it differs.
+    answers: dict[str, Any] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
 
@@ -172,6 +174,7 @@ class Replay:
             self.result.differences[recording.name] = str(difference)
         else:
             self.result.agreed.add(recording.name)
+            del self.result.answers[recording.name]
 
     def _write(self, recording: Recording) -> None:
         """What was written to the catalogue is put into the store as it was answered."""
@@ -186,6 +189,7 @@ class Replay:
 
     def _compare(self, recording: Recording) -> None:
         status, headers, body = self._send(recording)
+        self.result.answers[recording.name] = body
         if status != recording.status:
             raise Difference(f"status {status} instead of {recording.status}: {str(body)[:200]}")
         for name in HEADERS:
