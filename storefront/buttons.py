@@ -54,7 +54,7 @@ def make_button(reference: str, prefill: Prefill) -> Button:
     :raises LinkError: a value can't go into the link (development only).
     """
     state = get_state()
-    strict = _is_strict(state)
+    strict = raises_mistakes(state)
     try:
         found = state.catalog.current().find(reference, product=prefill.product)
     except UnknownReference as error:
@@ -96,10 +96,12 @@ def current_visitor() -> Visitor:
 
 def page_is_personal() -> bool:
     """Whether this request's page holds what belongs to one visitor only."""
-    return bool(g.get("storefront_visitor", Visitor()) != Visitor())
+    visitor = g.get("storefront_visitor", Visitor())
+    return bool(visitor != Visitor() or g.get("storefront_personal", False))
 
 
-def _is_strict(state: State) -> bool:
+def raises_mistakes(state: State) -> bool:
+    """Whether a mistake in a template raises, as in development, or costs only its button."""
     policy = state.settings.unknown_reference
     if policy == "auto":
         return current_app.debug or current_app.testing
@@ -113,6 +115,8 @@ def _url(state: State, found: Found, prefill: Prefill, strict: bool) -> str:
     link = found.offer.link
     several = len(link.products) > 1
     visitor = current_visitor()
+    if prefill.email is not None or prefill.name is not None or prefill.reference_id is not None:
+        g.storefront_personal = True
     # What the visitor brought comes first and is dropped where it is no good; what the site
     # says itself replaces it, and has to be right.
     brought: dict[str, Any] = dict(utm_parameters(request.args) if has_request_context() else {})

@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from flask import current_app
-
-from storefront.buttons import Button, Prefill, make_button
+from storefront.buttons import Button, Prefill, make_button, raises_mistakes
 from storefront.catalog import CatalogProduct
 from storefront.errors import CatalogUnavailable, UnknownReference
 from storefront.state import get_state
@@ -55,7 +53,7 @@ class Helpers:
         try:
             return state.catalog.current().find(reference).product
         except UnknownReference:
-            if current_app.debug or current_app.testing:
+            if raises_mistakes(state):
                 raise
             return None
         except CatalogUnavailable:

@@ -149,6 +149,22 @@ def test_a_host_that_reads_its_session_is_not_cached(
     assert response.headers["Cache-Control"] == "private, no-store"
 
 
+def test_a_page_with_a_given_email_is_private(
+    reference_polar: LocalPolar, make_site: SiteMaker, tmp_path: Path
+) -> None:
+    """A button in the host's layout that names an email makes the page private, too."""
+    templates = tmp_path / "templates" / "storefront"
+    templates.mkdir(parents=True)
+    (templates / "layout.html").write_text(
+        '{% from "storefront/macros.html" import buy_link %}'
+        '{{ buy_link("pro-monthly", email="jane@example.com") }}'
+        "{% block storefront_main %}{% endblock %}"
+    )
+    response = make_site(reference_polar).test_client().get("/shop/")
+    assert "jane%40example.com" in response.text
+    assert response.headers["Cache-Control"] == "private, no-store"
+
+
 def test_utm_of_the_page_passes_on(site: Flask) -> None:
     """The UTM parameters of a page's own address go into its buttons, and nothing else does."""
     response = site.test_client().get(

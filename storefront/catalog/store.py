@@ -89,6 +89,7 @@ class CatalogStore:
 
         :raises PolarError: when Polar can't be read; what was there stays.
         """
+        self._notice_fork()
         with self._reading:
             self._look_for_newer(at_once=True)
             snapshot, report = read_snapshot(
@@ -108,9 +109,7 @@ class CatalogStore:
             self._refresh_in_background()
 
     def _refresh_in_background(self) -> None:
-        if os.getpid() != self._process:
-            # Threads and held locks do not survive a fork; gunicorn --preload forks.
-            self._start_process()
+        self._notice_fork()
         if time.monotonic() - self._failed_at < _PAUSE_AFTER_FAILURE:
             return
         with self._starting:
@@ -187,6 +186,11 @@ class CatalogStore:
             return None
         self._cache_failed = False
         return result
+
+    def _notice_fork(self) -> None:
+        """Threads do not survive a fork, and locks that they held do; gunicorn --preload forks."""
+        if os.getpid() != self._process:
+            self._start_process()
 
     def _start_process(self) -> None:
         self._process = os.getpid()
