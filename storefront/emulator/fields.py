@@ -21,10 +21,7 @@ def read_custom_field(field: Body, value: Any) -> Any:
     properties = field["properties"]
     kind = field["type"]
     if kind == "number":
-        number = int(value)
-        if not properties.get("ge", number) <= number <= properties.get("le", number):
-            raise ValueError("Input is out of range")
-        return number
+        return _read_number(value, properties.get("ge"), properties.get("le"))
     if kind == "checkbox":
         return _read_checkbox(value)
     if not isinstance(value, str):
@@ -41,6 +38,17 @@ def read_custom_field(field: Body, value: Any) -> Any:
     if longest is not None and len(value) > longest:
         raise ValueError(f"String should have at most {longest} characters")
     return value
+
+
+def _read_number(value: Any, lowest: int | None, highest: int | None) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("Input should be a valid integer")
+    number = int(value)
+    if lowest is not None and number < lowest:
+        raise ValueError(f"Input should be greater than or equal to {lowest}")
+    if highest is not None and number > highest:
+        raise ValueError(f"Input should be less than or equal to {highest}")
+    return number
 
 
 def _read_checkbox(value: Any) -> bool:
