@@ -24,7 +24,9 @@ KNOWN_DIFFERENCES = {
     "checkout-links_list_q_sorting_success_url": _TIES,
     "checkout-links_list_q_sorting_allow_discount_codes": _TIES,
     "checkout-links_list_sorting_minus_label": _TIES,
-    "confirm_error_email_domain_does_not_exist_422": _NO_NAME_SERVER,
+    "confirm_error_email_domain_does_not_exist_422": (
+        f"{_NO_NAME_SERVER}, and the session was not recorded"
+    ),
     "checkouts_create_error_email_domain_does_not_exist_422": _NO_NAME_SERVER,
     "checkouts_list": _MORE_SESSIONS,
     "portal_checkouts_list_by_product": _MORE_SESSIONS,
