@@ -37,6 +37,7 @@ class Watch:
         self._timer.daemon = True
 
     def start(self) -> None:
+        """Let the time run."""
         self._timer.start()
 
     def _expire(self) -> None:
@@ -68,6 +69,7 @@ class Wires:
         self._watch: Watch | None = None
 
     def watch(self, seconds: float) -> Watch:
+        """Start the watch of a call."""
         self._watch = watch = Watch(self, seconds)
         watch.start()
         return watch
@@ -83,12 +85,14 @@ class Wires:
         return left
 
     def hold(self, connection: HTTPConnection, wire: socket.socket) -> None:
+        """Keep a handle of a connection's socket; cut it when the deadline has passed already."""
         with self.lock:
             self._handles.append((connection, wire.dup()))
             if self._watch is not None and self._watch.expired:
                 self.cut()
 
     def cut(self) -> None:
+        """Shut every socket down, which ends whatever waits for it."""
         for _, handle in self._handles:
             with suppress(OSError):  # the other side was quicker
                 handle.shutdown(socket.SHUT_RDWR)
@@ -239,5 +243,6 @@ class Session(requests.Session):
         self.mount("https://", _Adapter(self.wires))
 
     def close(self) -> None:
+        """Let go of the connections and of the handles."""
         super().close()
         self.wires.drop()

@@ -55,6 +55,7 @@ FAILURES = (
 
 
 def late(seconds: float) -> str:
+    """Say that the deadline has passed."""
     return f"there was no whole answer within {seconds:g} seconds"
 
 
