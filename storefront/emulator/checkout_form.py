@@ -30,6 +30,20 @@ _PAYING: Final = "4242424242424242"
 _DECLINED: Final = "4000000000000002"
 _PAYING_TOKEN: Final = "ctoken_card_ok"  # noqa: S105
 _CUSTOM: Final = "custom_field_data."
+_PLACES: Final = (
+    "product_id",
+    "seats",
+    "units",
+    "amount",
+    "discount_code",
+    "customer_email",
+    "customer_name",
+    _CUSTOM,
+    *_ADDRESS,
+    "card_number",
+    "card_expiry",
+    "card_cvc",
+)
 _MISSING: Final = {
     "country": "Choose a country.",
     "line1": "Enter a street and number.",
@@ -90,7 +104,7 @@ def missing(checkout: Checkout, form: Mapping[str, str]) -> Errors:
     if not form.get("customer_email", "").strip():
         errors["customer_email"] = "Enter your email address."
     try:
-        check_complete(checkout, {}, has_token=True)
+        check_complete(checkout, confirmation(checkout, form), has_token=True)
     except InvalidRequestError as invalid:
         errors |= _messages(checkout, invalid.problems)
     if is_payment_form_required(checkout):
@@ -98,9 +112,23 @@ def missing(checkout: Checkout, form: Mapping[str, str]) -> Errors:
     return errors
 
 
-def token_for(form: Mapping[str, str]) -> str:
-    """The confirmation token that stands for the card; its number goes no further."""
-    return DECLINING_TOKEN if _digits(form, "card_number") == _DECLINED else _PAYING_TOKEN
+def in_order(errors: Errors) -> Errors:
+    """The errors as one meets their fields on the page."""
+
+    def place(name: str) -> int:
+        return _PLACES.index(name if name in _PLACES else _CUSTOM)
+
+    return {name: errors[name] for name in sorted(errors, key=place)}
+
+
+def confirmation(checkout: Checkout, form: Mapping[str, str]) -> dict[str, Any]:
+    """What is sent to pay: the answers that must be repeated, and a token that stands for the
+    card. The card's number goes no further."""
+    changes: dict[str, Any] = {"custom_field_data": checkout.custom_field_data}
+    if is_payment_form_required(checkout):
+        declines = _digits(form, "card_number") == _DECLINED
+        changes["confirmation_token_id"] = DECLINING_TOKEN if declines else _PAYING_TOKEN
+    return changes
 
 
 def _changes(

@@ -32,6 +32,8 @@ class Summary:
     subtotal: str
     #: The discount's name and terms, and what it takes off; None without one.
     discount: tuple[str, str] | None
+    #: How long the trial is, and what it takes off today; None without one.
+    trial: tuple[str, str] | None
     tax: str
     #: What is paid today.
     due: str
@@ -56,7 +58,8 @@ def summarize(checkout: Checkout) -> Summary:
         item=_item(checkout),
         subtotal=money(totals.amount, currency),
         discount=discount,
-        tax="By your country" if totals.tax is None else money(totals.tax, currency),
+        trial=(f"{duration(*trial)} free", money(-totals.total, currency)) if trial else None,
+        tax="Worked out when you pay" if totals.tax is None else money(totals.tax, currency),
         due=money(due, currency),
         terms=tuple(_terms(checkout)),
         button=_button(checkout, due),

@@ -11,7 +11,14 @@ from urllib.parse import urlsplit
 
 from werkzeug.wrappers import Request, Response
 
-from storefront.emulator.checkout_form import custom_fields, filled_in, missing, take, token_for
+from storefront.emulator.checkout_form import (
+    confirmation,
+    custom_fields,
+    filled_in,
+    in_order,
+    missing,
+    take,
+)
 from storefront.emulator.checkout_summary import summarize
 from storefront.emulator.errors import CheckoutNotOpenError, NotFoundError
 from storefront.emulator.pages_html import asset, ended, go_to, page, safe_link, with_error_pages
@@ -79,15 +86,14 @@ def _answer(services: Services, request: Request, found: Checkout) -> Response:
         if errors:
             return _show(services, request, found, form, errors)
         return go_to(f"{_own_url(request)}#summary")
-    errors = missing(found, form) | errors
+    errors = in_order(missing(found, form) | errors)
     if errors:
         return _show(services, request, found, form, errors)
     # Nobody pays more, or for something else, than the page has told them; an amount of their
     # own they have told the page.
     if summarize(found).fingerprint != form.get("shown") and found.price["amount_type"] != "custom":
         return _show(services, request, found, filled_in(found), notice=True)
-    token = {"confirmation_token_id": token_for(form)} if is_payment_form_required(found) else {}
-    services.checkouts.confirm(secret, token)
+    services.checkouts.confirm(secret, confirmation(found, form))
     settled = services.checkouts.wait_until_settled(secret, timeout=_PATIENCE_SECONDS)
     return _go_on(services, request, settled)
 
