@@ -21,6 +21,7 @@ from storefront.emulator.checkout_form import (
 )
 from storefront.emulator.checkout_summary import summarize
 from storefront.emulator.errors import CheckoutNotOpenError, NotFoundError
+from storefront.emulator.invoices import show_invoice
 from storefront.emulator.pages_html import asset, ended, go_to, page, safe_link, with_error_pages
 from storefront.emulator.pricing import (
     is_payment_form_required,
@@ -47,6 +48,7 @@ def routes() -> list[Route]:
         Route("/checkout/<secret>/confirmation", _READ, with_error_pages(show_confirmation)),
         Route("/portal", _READ, with_error_pages(show_portal)),
         Route("/<organization>/portal", _READ, with_error_pages(show_portal)),
+        Route("/assets/invoices/<id>.pdf", _READ, with_error_pages(show_invoice)),
         Route("/assets/<path:name>", _READ, asset),
     ]
 
