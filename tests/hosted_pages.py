@@ -28,10 +28,15 @@ def _link(polar: LocalPolar, product: str, **wanted: Any) -> dict[str, Any]:
     raise LookupError(product)
 
 
+def link_url(polar: LocalPolar, product: str, **wanted: Any) -> str:
+    """The address of a link of the demo that begins with that product."""
+    secret = _link(polar, product, **wanted)["client_secret"]
+    return f"{polar.url}/v1/checkout-links/{secret}/redirect"
+
+
 def open_link(polar: LocalPolar, product: str, query: str = "", **wanted: Any) -> Page:
     """Open a link of the demo that begins with that product."""
-    link = _link(polar, product, **wanted)
-    return browse(f"{polar.url}/v1/checkout-links/{link['client_secret']}/redirect{query}")
+    return browse(link_url(polar, product, **wanted) + query)
 
 
 def checkout_of(polar: LocalPolar, page: Page) -> Checkout:
