@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 from flask import Flask, render_template, request
+from werkzeug.serving import run_simple
 
 from storefront import CatalogUnavailable, ConfigurationError, Receipt, Storefront, Visitor
 
@@ -24,7 +26,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     """The demo site; ``config`` overrides its settings, and the environment those it leaves out."""
     app = Flask(__name__, instance_path=str(HERE / "instance"))
     app.config["SECRET_KEY"] = os.environ.get("SECRET_KEY", "demo: no session holds anything")
-    app.config["POLAR_SERVER"] = os.environ.get("POLAR_SERVER", "local")
+    app.config["POLAR_SERVER"] = os.environ.get("POLAR_SERVER") or "local"
     app.config.update(config or {})
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 
@@ -39,11 +41,14 @@ def landing() -> str:
     try:
         catalog = shop.catalog
     except CatalogUnavailable:
-        return render_template("landing.html", featured=[], newsletter=False)
+        return render_template("landing.html", hero=None, featured=[], newsletter=False)
+    # The demo also opens on a store of your own (POLAR_SEED), whatever that sells.
+    on_sale = [product.slug for product in catalog.listed if product.offers]
     labels = {link.label for link in catalog.links.values()}
     return render_template(
         "landing.html",
-        featured=[product.slug for product in catalog if product.offers][:3],
+        hero="pro-monthly" if "pro-monthly" in on_sale else next(iter(on_sale), None),
+        featured=on_sale[:3],
         newsletter="newsletter" in labels,
     )
 
@@ -64,7 +69,7 @@ def thank(receipt: Receipt) -> dict[str, str]:
 
 def main() -> None:
     """Serve the demo on ``PORT`` (5000), its local Polar on ``POLAR_PORT`` (8787)."""
-    port = int(os.environ.get("PORT", "5000"))
+    port = _free_port(os.environ.get("PORT") or "5000")
     try:
         app = create_app()
     except ConfigurationError as error:
@@ -72,11 +77,25 @@ def main() -> None:
     print(f"The demo site:   http://127.0.0.1:{port}/")
     print(f"Its shop:        http://127.0.0.1:{port}/shop/")
     if app.config["POLAR_SERVER"] == "local":
-        polar = os.environ.get("POLAR_PORT", "8787")
+        polar = os.environ.get("POLAR_PORT") or "8787"
         print(f"The local Polar: http://127.0.0.1:{polar}/  (no real money moves)")
     print("Press Ctrl+C to stop.", flush=True)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    app.run(port=port, threaded=True)
+    run_simple("127.0.0.1", port, app, threaded=True)
+
+
+def _free_port(value: str) -> int:
+    """The port, tried before anything is started and announced."""
+    if not value.isdecimal() or not 1 <= int(value) <= 65535:
+        sys.exit(f"The demo can't start. PORT: {value!r} is no port; give one from 1 to 65535.")
+    try:
+        socket.create_server(("127.0.0.1", int(value))).close()
+    except OSError as error:
+        sys.exit(
+            f"The demo can't start. PORT: {value} can't be listened on ({error.strerror}). "
+            "Give another, as in: make run PORT=5001"
+        )
+    return int(value)
 
 
 if __name__ == "__main__":

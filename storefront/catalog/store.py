@@ -205,4 +205,7 @@ def _cache_key(settings: Settings) -> str:
     identity = f"{settings.server.api_url} {settings.organization_id}"
     if settings.organization_id is None:
         identity += settings.access_token.reveal()
+    if settings.local_seed is not None:
+        # Another store at the same address: what was read of the last one is not for sale here.
+        identity += f" {settings.local_seed.resolve()} {settings.local_seed.stat().st_mtime_ns}"
     return f"storefront:catalog:1:{hashlib.sha256(identity.encode()).hexdigest()[:24]}"
