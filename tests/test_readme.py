@@ -97,15 +97,25 @@ def test_no_block_goes_unrun() -> None:
 # The site in one file
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether somebody does."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until_gone(port: int) -> None:
+    """The local Polar leaves a few seconds after its last site."""
+    ends = time.monotonic() + 20
+    while listens(port) and time.monotonic() < ends:
+        time.sleep(0.1)
+    assert not listens(port), "a local Polar was left behind"
 
 
 class Home(NamedTuple):
@@ -121,12 +131,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """The README's site, written to a folder; at the end its local Polar has to be gone."""
     path = tmp_path_factory.mktemp("myshop")
     (path / "myshop.py").write_text(block("run: site"), encoding="utf-8")
-    port = _free_port()
+    port = free_port()
     yield Home(path, {**os.environ, "POLAR_PORT": str(port)}, port)
-    ends = time.monotonic() + 20
-    while _listens(port) and time.monotonic() < ends:
-        time.sleep(0.1)
-    assert not _listens(port), "a local Polar was left behind"
+    wait_until_gone(port)
 
 
 def test_the_site_fits_in_twenty_lines() -> None:
@@ -136,13 +143,13 @@ def test_the_site_fits_in_twenty_lines() -> None:
 
 def test_the_site_sells(home: Home) -> None:
     """The README's site, served as the README says, sells a product and stops when told."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "flask", "--app", "myshop", "run", "--port", str(port)]
     with subprocess.Popen(command, cwd=home.path, env=home.environment) as server:
         try:
-            front = _fetch(f"http://127.0.0.1:{port}/")
-            shop = _fetch(f"http://127.0.0.1:{port}/shop/")
-            page = _fetch(f"http://127.0.0.1:{port}/shop/products/northlight")
+            front = fetch(f"http://127.0.0.1:{port}/")
+            shop = fetch(f"http://127.0.0.1:{port}/shop/")
+            page = fetch(f"http://127.0.0.1:{port}/shop/products/northlight")
         finally:
             server.terminate()
             server.wait(10)
@@ -155,7 +162,8 @@ def test_the_site_sells(home: Home) -> None:
     assert f"127.0.0.1:{home.polar_port}/checkout/" in opened.url
 
 
-def _fetch(url: str) -> str:
+def fetch(url: str) -> str:
+    """The page at the address, once a server is there."""
     ends = time.monotonic() + 30
     while True:
         try:
