@@ -201,7 +201,7 @@ def test_commands_can_be_given(command: str, home: Home) -> None:
         case ["flask", "--app", "myshop", "run", *options]:
             _run(home, "flask", "--app", "myshop", "run", *options, "--help")
         case ["flask", *options]:
-            assert "Read 16 products" in _run(home, "flask", *options)
+            assert re.match(r"Read \d+ products", _run(home, "flask", *options))
         case ["gunicorn", *options]:
             _run(home, "gunicorn", "--check-config", *options)
         case _:
