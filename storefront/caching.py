@@ -8,6 +8,7 @@ from pathlib import Path
 from cachelib.serializers import JSONSerializer
 from flask import Flask
 from flask_caching import Cache
+from flask_caching.backends.nullcache import NullCache
 
 from storefront.errors import ConfigurationError
 from storefront.settings import Settings
@@ -27,10 +28,10 @@ def usable_cache(cache: Cache, app: Flask) -> Cache:
             "the Cache passed to Storefront is not initialised: call cache.init_app(app) first.",
         )
     serializer = getattr(backend, "serializer", None)
-    if serializer is not None and not isinstance(serializer, JSONSerializer):
+    if not isinstance(serializer, JSONSerializer) and not isinstance(backend, NullCache):
         raise ConfigurationError(
             "CACHE_SERIALIZER",
-            f"the Cache passed to Storefront stores pickles ({type(serializer).__name__}), and "
+            f"the Cache passed to Storefront ({type(backend).__name__}) reads pickles, and "
             "who can write to the cache could then run code here. Give it "
             "CACHE_SERIALIZER = cachelib.serializers.JSONSerializer, or pass a second Cache "
             "that has it (with_jinja2_ext=False).",

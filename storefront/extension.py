@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from flask import Blueprint, Flask
@@ -14,7 +13,7 @@ from storefront.buttons import Prefill, make_button
 from storefront.caching import own_cache, usable_cache
 from storefront.catalog import Catalog, CatalogStore
 from storefront.cli import create_commands
-from storefront.errors import UnknownReference
+from storefront.errors import ConfigurationError, UnknownReference
 from storefront.polar import Client
 from storefront.rendering import Helpers
 from storefront.settings import Settings
@@ -28,6 +27,9 @@ from storefront.state import (
 )
 from storefront.texts import Texts
 from storefront.web import create_blueprint
+
+if TYPE_CHECKING:
+    from storefront.embedded import EmbeddedPolar
 
 logger = logging.getLogger("storefront")
 
@@ -148,8 +150,18 @@ def _is_serving() -> bool:
     return context is None or context.info_name == "run"
 
 
-def _start_embedded(settings: Settings) -> Any:
-    from storefront.embedded import EmbeddedPolar
+def _start_embedded(settings: Settings) -> EmbeddedPolar:
+    try:
+        from storefront.embedded import EmbeddedPolar
+    except ImportError:  # Windows has no fcntl
+        raise ConfigurationError(
+            "POLAR_SERVER",
+            "the local Polar can run beside a site on Linux and macOS only. Here, run "
+            "python -m storefront.emulator, and set POLAR_ACCESS_TOKEN to 'polar_oat_local'.",
+        ) from None
 
-    seed: Path | None = settings.local_seed
-    return EmbeddedPolar.start(settings.local_port, token=settings.access_token.reveal(), seed=seed)
+    return EmbeddedPolar.start(
+        settings.local_port,
+        token=settings.access_token.reveal(),
+        seed=settings.local_seed,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
@@ -331,4 +332,6 @@ def _proxy(value: Any) -> str:
     text = str(value)
     if not text.startswith(("http://", "https://", "socks5://", "socks5h://")):
         raise ValueError("a proxy URL such as 'http://proxy.example.com:3128' is needed")
+    if text.startswith("socks") and find_spec("socks") is None:
+        raise ValueError("a SOCKS proxy needs the package PySocks: pip install 'requests[socks]'")
     return text

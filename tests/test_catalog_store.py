@@ -100,7 +100,7 @@ def test_offers_are_told_apart(catalog: Catalog) -> None:
     assert [o.discount for o in ebook.offers] == ["", "$5.00 off"]
     seats = catalog.page("team-seats")
     assert seats is not None
-    assert [o.quantity for o in seats.offers] == ["", "5 seats"]
+    assert [o.quantity for o in seats.offers] == ["", "Seats: 5"]
 
 
 def test_a_hidden_link_is_sold_by_macro_only(reference_polar: LocalPolar, site: Flask) -> None:
@@ -268,6 +268,18 @@ def test_a_pickling_cache_is_refused(reference_polar: LocalPolar, make_site: Sit
     cache.init_app(app)
     with pytest.raises(ConfigurationError, match="JSONSerializer"):
         Storefront(app, cache=cache)
+
+
+def test_a_cache_that_keeps_nothing(reference_polar: LocalPolar, tmp_path: Path) -> None:
+    """A site whose Cache is switched off still has its catalogue, in memory."""
+    app = Flask("site", instance_path=str(tmp_path / "other"))
+    app.config.update(
+        POLAR_SERVER=reference_polar.url, POLAR_ACCESS_TOKEN="polar_oat_local", TESTING=True
+    )
+    cache = Cache(app, config={"CACHE_TYPE": "NullCache", "CACHE_NO_NULL_WARNING": True})
+    shop = Storefront(app, cache=cache)
+    with app.app_context():
+        assert len(shop.catalog) == 12
 
 
 def test_a_snapshot_survives_its_journey(reference_polar: LocalPolar, site: Flask) -> None:

@@ -55,7 +55,7 @@ def test_catalogue_lists_what_is_for_sale(site: Flask) -> None:
             ["$190.00 per year", "14 days free, then", "Choose one:", "Buy Pro Monthly"],
         ),
         ("support-us", ["Pay what you want", "From $5.00 · Up to $500.00 · Suggested: $15.00"]),
-        ("team-seats", ["per seat, per month", "At least 2 seats", "11+ $8.00", "5 seats Buy Now"]),
+        ("team-seats", ["per seat, per month", "At least 2 seats", "11+ $8.00", "Seats: 5 Buy"]),
         ("multi-currency-course", ["$50.00", "Also in €45.00, £40.00"]),
         ("usage-plan", ["$5.00 per month", "+ $0.0025 per unit of “API calls”", "can't be bought"]),
         ("legacy-free-amount-type", ["Free", "can't be bought"]),

@@ -92,6 +92,7 @@ def test_a_url_is_a_server() -> None:
             ["one line"],
         ),
         ({**SANDBOX, "STOREFRONT_PROXY_URL": "proxy:3128"}, "STOREFRONT_PROXY_URL", ["proxy URL"]),
+        ({**SANDBOX, "STOREFRONT_PROXY_URL": "socks5://p:1"}, "STOREFRONT_PROXY_URL", ["PySocks"]),
         ({**SANDBOX, "STOREFRONT_CA_BUNDLE": "/no/such"}, "STOREFRONT_CA_BUNDLE", ["no such file"]),
         (
             {**SANDBOX, "STOREFRONT_LOCALES": "de"},

@@ -79,7 +79,7 @@ def test_a_paid_order_is_shown(reference_polar: LocalPolar, site: Flask) -> None
     [
         (FREE, ["$0.00", "Private Discord invite"]),
         (TRIAL, ["Your trial runs until", "the first payment is taken then", "$0.00"]),
-        (SEATS, ["5 seats", "$50.00"]),
+        (SEATS, ["Seats: 5", "$50.00"]),
     ],
 )
 def test_every_kind_of_order(

@@ -188,7 +188,7 @@ def _seats(price: Price, currency: str, per: str, texts: Texts) -> PriceText:
     if seats.minimum_seats > 1:
         notes.append(texts("At least {count} seats", count=seats.minimum_seats))
     if seats.maximum_seats is not None:
-        notes.append(texts("At most {count} seats", count=seats.maximum_seats))
+        notes.append(texts("Seats: at most {count}", count=seats.maximum_seats))
     if seats.seat_tier_type == "graduated" and len(rows) > 1:
         notes.append(texts("Each seat at the price of its own range"))
     return _tiered("seat", rows, currency, per_seat, notes, texts)

@@ -122,7 +122,7 @@ class Offer:
     discount: str = ""
     #: The link's own trial, where it differs from the product's, or empty.
     trial: str = ""
-    #: The quantity that the link fixes: ``5 seats``, or empty.
+    #: The quantity that the link fixes: ``Seats: 5``, or empty.
     quantity: str = ""
     #: All products that can be chosen on the checkout page; empty when there is only this one.
     choices: tuple[Choice, ...] = ()
@@ -318,9 +318,9 @@ class _Builder:
         discount = running_discount(link, self._now)
         quantity = ""
         if link.seats is not None:
-            quantity = texts("{count} seats", count=link.seats)
+            quantity = texts("Seats: {count}", count=link.seats)
         elif link.units is not None:
-            quantity = texts("{count} units", count=link.units)
+            quantity = texts("Units: {count}", count=link.units)
         choices: tuple[Choice, ...] = ()
         if len(link.products) > 1:
             choices = tuple(
