@@ -6,7 +6,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    sync_playwright,
+)
 
 #: Debian's; Playwright's own browsers are never downloaded.
 CHROMIUM = shutil.which("chromium")
@@ -56,3 +63,49 @@ def fill_checkout(page: Page, *, card: str, code: str = "", email: str = BUYER) 
 def pay(page: Page) -> None:
     """Press the button that pays."""
     page.locator("button.pay").click()
+
+
+class Watcher:
+    """Notes what a context's pages do that they should not."""
+
+    def __init__(self, context: BrowserContext, *origins: str) -> None:
+        self._origins = origins
+        self._complaints: list[str] = []
+        self._requests: list[Request] = []
+        context.add_init_script(
+            "addEventListener('securitypolicyviolation', (event) =>"
+            " console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`))"
+        )
+        context.on("console", self._console)
+        context.on("weberror", lambda error: self._complaints.append(str(error.error)))
+        context.on("requestfailed", lambda request: self._complaints.append(request.url))
+        context.on("request", lambda request: self._requests.append(request))
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self._complaints.append(message.text)
+
+    def assert_clean(self) -> None:
+        """Nothing was complained of, and nobody else was asked for anything."""
+        assert self._complaints == []
+        strangers = [r.url for r in self._requests if not r.url.startswith(self._origins)]
+        assert strangers == []
+
+    def referers(self, origin: str) -> set[str]:
+        """Where requests to an origin said they came from."""
+        told = (r.all_headers().get("referer") for r in self._requests if r.url.startswith(origin))
+        return {referer for referer in told if referer is not None}
+
+
+def assert_fits(page: Page) -> None:
+    """Nothing is wider than the window."""
+    wide, window = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide <= window, f"{page.url} is {wide} px wide in a window of {window} px"
+
+
+def history(page: Page) -> list[str]:
+    """The addresses that the Back button goes through."""
+    session = page.context.new_cdp_session(page)
+    entries = session.send("Page.getNavigationHistory")["entries"]
+    session.detach()
+    return [entry["url"] for entry in entries]

@@ -1,0 +1,118 @@
+"""Sites served in this process, so that a test can put a purchase into any state."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from flask import Flask
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from app import create_app
+from storefront import Storefront
+from storefront.emulator import LocalPolar, Store
+from storefront.emulator.demo import demo_store
+from tests.demo_processes import free_port
+
+
+class _Quiet(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(app: Flask, port: int) -> Iterator[str]:
+    """An app on a port of this machine; gives its origin."""
+    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
+    thread = threading.Thread(target=server.serve_forever, args=[0.05], daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A site and the local Polar that it sells through."""
+
+    url: str
+    polar: LocalPolar
+
+    @property
+    def shop_url(self) -> str:
+        return f"{self.url}/shop/"
+
+    def open_checkout(self, label: str, query: str = "") -> str:
+        """The client secret of a new checkout of the link with that label (or product name)."""
+        store = self.polar.store
+        secret = next(
+            link["client_secret"]
+            for link in store.live_links()
+            if label in (link["label"], store.link_products(link)[0]["name"])
+        )
+        opened = requests.get(
+            f"{self.polar.url}/v1/checkout-links/{secret}/redirect{query}",
+            allow_redirects=False,
+            timeout=5,
+        )
+        return urlsplit(opened.headers["Location"]).path.rsplit("/", 1)[1]
+
+    def pay(self, secret: str) -> None:
+        """What the button of the checkout does."""
+        answer = requests.post(
+            f"{self.polar.url}/v1/checkouts/client/{secret}/confirm",
+            json={
+                "customer_email": "bea@example.com",
+                "customer_billing_address": {"country": "FR"},
+                "confirmation_token_id": "ctoken_card_ok",
+            },
+            timeout=5,
+        )
+        assert answer.status_code == 200, answer.text
+
+    def success_url(self, secret: str) -> str:
+        """Where the buyer of a checkout arrives."""
+        return f"{self.shop_url}success?checkout_id={self.polar.store.checkout_ids[secret]}"
+
+    def set_status(self, secret: str, status: Any) -> None:
+        """Have a checkout end otherwise than it would here."""
+        self.polar.services.checkouts.get_by_secret(secret).status = status
+
+
+@contextmanager
+def staged(folder: Path, *, settle_seconds: float = 0, plain: bool = False) -> Iterator[Stage]:
+    """The demo site, or with ``plain`` one without a design of its own, on the demo store."""
+    port = free_port()
+    shop_url = f"http://127.0.0.1:{port}/shop"
+    with (
+        LocalPolar(Store(demo_store(shop_url)), settle_seconds=settle_seconds) as polar,
+        serving(site_for(polar.url, folder, plain=plain), port) as url,
+    ):
+        yield Stage(url, polar)
+
+
+def site_for(polar_url: str, folder: Path, *, plain: bool = False) -> Flask:
+    """The demo site, or a plain one, selling what that Polar sells."""
+    config = {
+        "POLAR_SERVER": polar_url,
+        "POLAR_ACCESS_TOKEN": "polar_oat_local",
+        "STOREFRONT_CACHE_DIR": str(folder / "cache"),
+    }
+    if not plain:
+        return create_app(config)
+    app = Flask("plain", root_path=str(folder), instance_path=str(folder / "instance"))
+    app.config.update(config)
+    shop = Storefront(app)
+    app.register_blueprint(shop.blueprint, url_prefix="/shop")
+    return app
