@@ -4,7 +4,7 @@
 
     StorefrontError
     ├── ConfigurationError (ValueError)      a setting is missing or wrong: raised by init_app
-    ├── LinkError (ValueError)               a value can't go into a checkout link's URL
+    ├── LinkError (ValueError)               a value can't go into a checkout link, or its URL
     ├── UnknownReference (LookupError)       no product or checkout link goes by that name
     ├── CatalogUnavailable                   nothing was ever read from Polar, and it can't be now
     └── PolarError                           a call to Polar's API did not give what it should
@@ -23,6 +23,7 @@ these, so that the host's own error handlers style them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 
@@ -42,9 +43,10 @@ class ConfigurationError(StorefrontError, ValueError):
 
 
 class LinkError(StorefrontError, ValueError):
-    """A value that Polar would drop in silence, or answer with an error."""
+    """A value that Polar would drop in silence, keep broken, or answer with an error."""
 
-    #: The keyword argument of ``checkout_url`` that is wrong.
+    #: The keyword argument that is wrong: of ``checkout_url``, or of the client's
+    #: ``checkout_links.create`` and ``update``.
     field: str
 
     def __init__(self, field: str, message: str) -> None:
@@ -94,6 +96,8 @@ class PolarError(StorefrontError):
     status: int | None
     #: The answer's body, at most 2,000 characters of it, or "".
     body: str
+    #: When Polar answered, by its own clock and to the second; None when it did not say.
+    date: datetime | None = None
 
     def __init__(
         self, message: str, *, method: str, path: str, status: int | None = None, body: str = ""
@@ -133,6 +137,11 @@ class PolarInvalidRequest(PolarError):
 
 class PolarUnavailable(PolarError):
     """No usable answer came in time."""
+
+    #: False when nothing can have been sent: Polar was not reached, or there was no time to ask.
+    sent: bool = True
+    #: The key with which ``checkout_links.create`` may be called again; None for other calls.
+    key: str | None = None
 
 
 class PolarRateLimited(PolarUnavailable):

@@ -16,7 +16,7 @@ from storefront.polar import (
     Product,
     Server,
 )
-from storefront.polar.client import complete_link, complete_product
+from storefront.polar.older import complete_link, complete_product
 from tests.contract.recordings import Recording, load
 
 MODELS: dict[str, type[msgspec.Struct]] = {

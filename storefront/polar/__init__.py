@@ -1,6 +1,9 @@
 """Polar as seen over the wire: the client, its models, and the servers. No Flask here."""
 
-from storefront.polar.client import Client, Page
+from msgspec import UNSET, UnsetType
+
+from storefront.polar.checks import LINK_KEY, check_link_fields
+from storefront.polar.client import Client
 from storefront.polar.models import (
     Benefit,
     Checkout,
@@ -13,11 +16,15 @@ from storefront.polar.models import (
     Organization,
     Price,
     Product,
+    WebhookEndpoint,
 )
+from storefront.polar.resource import Page
 from storefront.polar.servers import POLAR_VERSION, Server
 
 __all__ = [
+    "LINK_KEY",
     "POLAR_VERSION",
+    "UNSET",
     "Benefit",
     "Checkout",
     "CheckoutLink",
@@ -32,4 +39,7 @@ __all__ = [
     "Price",
     "Product",
     "Server",
+    "UnsetType",
+    "WebhookEndpoint",
+    "check_link_fields",
 ]

@@ -7,6 +7,8 @@ import re
 import ssl
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -73,12 +75,29 @@ def reason(exc: BaseException, seconds: float) -> str:
         return "the answer is compressed in a way that was not asked for"
     if isinstance(exc, requests.exceptions.ChunkedEncodingError):
         return "the connection broke before the answer was complete"
+    if is_unreached(exc):
+        return "the server could not be reached"
     if isinstance(exc, requests.ConnectionError):
-        for cause in exc.args:
-            if isinstance(getattr(cause, "reason", None), urllib3.exceptions.NewConnectionError):
-                return "the server could not be reached"
         return "the connection broke before the answer was complete"
     return "the answer is not proper HTTP"
+
+
+def is_unreached(exc: BaseException) -> bool:
+    """Tell whether there was no connection at all, so that nothing can have been sent."""
+    return isinstance(exc, requests.ConnectionError) and any(
+        isinstance(getattr(cause, "reason", None), urllib3.exceptions.NewConnectionError)
+        for cause in exc.args
+    )
+
+
+def answered_at(headers: Mapping[str, str]) -> datetime | None:
+    """Read the ``Date`` of an answer, in UTC; None when it has none that can be read."""
+    try:
+        date = parsedate_to_datetime(headers.get("Date", ""))
+    except (ValueError, OverflowError):
+        return None
+    # One with -0000 comes without a zone; by RFC 9110 every date is in UTC.
+    return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 class _ErrorBody(msgspec.Struct):
@@ -101,13 +120,15 @@ class Call:
         self._server = server
         self._customer = customer
 
-    def failed(self, reason: str) -> PolarUnavailable:
+    def failed(self, reason: str, *, sent: bool = True) -> PolarUnavailable:
         """Make the error for a call that has no answer."""
-        return PolarUnavailable(
+        failed = PolarUnavailable(
             f"No usable answer came from {self._server.api_url} to {self._words}: {reason}.",
             method=self.method,
             path=self.path,
         )
+        failed.sent = sent
+        return failed
 
     def unsent(self) -> PolarUnauthorized:
         """Make the error for a customer's token that no HTTP header can carry."""
@@ -140,7 +161,9 @@ class Call:
         detail = _detail(parsed, secret)
 
         def make(kind: type[E], message: str) -> E:
-            return kind(message, method=self.method, path=self.path, status=status, body=text)
+            made = kind(message, method=self.method, path=self.path, status=status, body=text)
+            made.date = answered_at(headers)
+            return made
 
         if status == 401:
             return make(PolarUnauthorized, self._unauthorized(secret))

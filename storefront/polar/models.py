@@ -160,7 +160,11 @@ class Product(TimedModel, frozen=True, kw_only=True):
 
 
 class Discount(TimedModel, frozen=True, kw_only=True):
-    """A discount. ``percentage`` has basis_points; ``fixed`` has amounts by currency."""
+    """A discount. ``percentage`` has basis_points; ``fixed`` has amounts by currency.
+
+    ``products`` are those that it is limited to; none when it is for all of them, and inside a
+    checkout link, where Polar leaves them out.
+    """
 
     id: str
     name: str = ""
@@ -175,7 +179,11 @@ class Discount(TimedModel, frozen=True, kw_only=True):
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     max_redemptions: int | None = None
+    max_redemptions_per_customer: int | None = None
     redemptions_count: int = 0
+    products: tuple[Product, ...] = ()
+    created_at: datetime | None = None
+    modified_at: datetime | None = None
 
 
 class CheckoutLink(TimedModel, frozen=True, kw_only=True):
@@ -289,8 +297,28 @@ class Organization(Model, frozen=True, kw_only=True):
     avatar_url: str | None = None
     website: str | None = None
     email: str | None = None
+    status: str = "active"
     embed_hosts: tuple[str, ...] = ()
     embed_hosts_enforced: bool = False
+    #: What is switched on for it, such as ``checkout_localization_enabled``.
+    feature_settings: dict[str, Any] | None = None
+    #: What it may do at the moment, such as ``checkout_payments``.
+    capabilities: dict[str, Any] | None = None
+
+
+class WebhookEndpoint(TimedModel, frozen=True, kw_only=True):
+    """Where Polar reports events. ``format``: ``raw``, or one for a chat. Polar switches one off
+    (``enabled``) after ten failures in a row. Its secret, which Polar sends too, is not kept."""
+
+    id: str
+    url: str = ""
+    name: str | None = None
+    format: str = "raw"
+    events: tuple[str, ...] = ()
+    enabled: bool = True
+    organization_id: str = ""
+    created_at: datetime | None = None
+    modified_at: datetime | None = None
 
 
 class CustomerSession(TimedModel, frozen=True, kw_only=True):

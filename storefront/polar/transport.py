@@ -17,6 +17,7 @@ import weakref
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -34,6 +35,8 @@ from storefront.polar.failures import (
     Call,
     StrangeEncodingError,
     TooLargeError,
+    answered_at,
+    is_unreached,
     late,
     reason,
 )
@@ -59,13 +62,17 @@ class Answer:
     prints local variables does not print that.
     """
 
-    __slots__ = ("_body", "method", "path", "status")
+    __slots__ = ("_body", "date", "method", "path", "status")
 
-    def __init__(self, method: str, path: str, status: int, body: bytes) -> None:
+    def __init__(
+        self, method: str, path: str, status: int, body: bytes, date: datetime | None = None
+    ) -> None:
         self.method = method
         self.path = path
         self.status = status
         self._body = body
+        #: When Polar answered, by its own clock and to the second; None when it did not say.
+        self.date = date
 
     def __repr__(self) -> str:
         return f"<Answer {self.status} to {self.method} {self.path}>"
@@ -167,7 +174,7 @@ class Transport:
         if secret is None and token is not None:
             raise call.unsent()
         if seconds <= 0:
-            raise call.failed("there was no time left to ask")
+            raise call.failed("there was no time left to ask", sent=False)
         body = None if json is None else msgspec.json.encode(json)
         answer = self._exchange(call, url, params, body, secret, seconds)
         if isinstance(answer, PolarError):
@@ -202,13 +209,14 @@ class Transport:
                 content = _read(response)
             usable = True
             if 200 <= response.status_code < 300:
-                result = Answer(call.method, call.path, response.status_code, content)
+                date = answered_at(response.headers)
+                result = Answer(call.method, call.path, response.status_code, content, date)
             else:
                 result = call.refused(response.status_code, response.headers, content, secret)
         except TooLargeError:
             result = call.failed(f"the answer is larger than {MAX_BODY_BYTES:,} bytes")
         except FAILURES as exc:
-            result = call.failed(reason(exc, seconds))
+            result = call.failed(reason(exc, seconds), sent=not is_unreached(exc))
         finally:
             expired = watch.finish()
             if usable and not expired:
