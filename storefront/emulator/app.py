@@ -19,7 +19,16 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
 from werkzeug.wrappers import Request, Response
 
-from storefront.emulator import catalog_api, checkout_api, order_api, pages, shapes
+from storefront.emulator import (
+    catalog_api,
+    checkout_api,
+    link_writing,
+    order_api,
+    pages,
+    product_writing,
+    shapes,
+    shop_writing,
+)
 from storefront.emulator.calls import Access, ApiRoute, Call
 from storefront.emulator.checkouts import Checkouts
 from storefront.emulator.customers import Customers
@@ -67,6 +76,16 @@ def make_services(store: Store, *, settle_seconds: float = 1.0) -> Services:
     return Services(store, checkouts, orders, customers)
 
 
+_API = (
+    catalog_api,
+    link_writing,
+    product_writing,
+    shop_writing,
+    checkout_api,
+    order_api,
+)
+
+
 class Application:
     """One local Polar as a WSGI application."""
 
@@ -77,7 +96,7 @@ class Application:
         other = {"id": _OTHER_ORGANIZATION, "name": "Other Organization", "slug": "other"}
         self._others_services = make_services(Store({"organization": other}))
         self._map = Map(merge_slashes=False)
-        self._add_api([*catalog_api.ROUTES, *checkout_api.ROUTES, *order_api.ROUTES])
+        self._add_api(route for module in _API for route in module.ROUTES)
         short_link = Route("/polar_cl_<rest>", ("GET", "HEAD"), checkout_api.open_short_link)
         for route in (*_LOCAL, short_link, *pages.routes()):
             self._map.add(Rule(route.rule, endpoint=route))

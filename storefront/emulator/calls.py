@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from werkzeug.wrappers import Request, Response
 
-from storefront.emulator.errors import InvalidRequestError, Problem
+from storefront.emulator.errors import CrashError, InvalidRequestError, Problem
 from storefront.emulator.queries import Query
 from storefront.emulator.records import Body, Session
 from storefront.emulator.services import Services, base_url
@@ -61,18 +62,35 @@ class Call:
 
         :raises InvalidRequestError: nothing was, or something else.
         """
-        raw = self.request.get_data()
-        try:
-            body = json.loads(raw) if raw else None
-        except ValueError as error:
-            position = error.pos if isinstance(error, json.JSONDecodeError) else 0
-            problem = Problem("json_invalid", ("body", position), "JSON decode error", {})
-            raise InvalidRequestError([problem]) from error
-        if body is None:
-            raise InvalidRequestError([Problem("missing", ("body",), "Field required")])
+        body = self.json()
         if not isinstance(body, dict):
             message = "Input should be a valid dictionary or object to extract fields from"
             raise InvalidRequestError([Problem("model_attributes_type", ("body",), message, body)])
+        return body
+
+    def json(self) -> Any:
+        """What was sent, read as JSON unless it says that it is something else.
+
+        :raises InvalidRequestError: nothing was, or it is no JSON.
+        :raises CrashError: JSON that the service breaks on.
+        """
+        raw = self.request.get_data()
+        kind = self.request.mimetype
+        if raw and kind and not re.fullmatch(r"application/(.*\+)?json", kind):
+            return raw.decode(errors="replace")
+        try:
+            body = json.loads(raw) if raw else None
+        except ValueError as error:
+            at, reason = 0, "Not UTF-8"
+            if isinstance(error, json.JSONDecodeError):
+                at, reason = error.pos, error.msg
+            ctx = {"error": reason}
+            problem = Problem("json_invalid", ("body", at), "JSON decode error", {}, ctx)
+            raise InvalidRequestError([problem]) from error
+        except RecursionError as error:
+            raise CrashError from error
+        if body is None:
+            raise InvalidRequestError([Problem("missing", ("body",), "Field required")])
         return body
 
 

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 from storefront.emulator.errors import NotFoundError
 from storefront.emulator.records import Body, Checkout, Session
+
+#: An object as the API writes it where it is reached at that origin.
+Show: TypeAlias = Callable[[str], Body]
 
 _ALPHANUMERIC = string.ascii_letters + string.digits
 
@@ -109,6 +112,12 @@ class Store:
         self.discounts: dict[str, Body] = {}
         self.custom_fields: dict[str, Body] = {}
         self.benefits: dict[str, Body] = {}
+        self.meters: dict[str, Body] = {}
+        #: Pictures and other files that products show.
+        self.files: dict[str, Body] = {}
+        self.webhook_endpoints: dict[str, Body] = {}
+        #: Called with the name of each event; the store is locked meanwhile.
+        self.listeners: list[Callable[[str, Show], None]] = []
         self.checkouts: dict[str, Checkout] = {}
         self.checkout_ids: dict[str, str] = {}
         #: Checkouts that were confirmed and have yet to settle.
@@ -190,6 +199,7 @@ class Store:
                 # The service keeps twelve decimals, whatever was sent.
                 price["unit_amount"] = f"{Decimal(price['unit_amount']):.12f}"
         self.products[product["id"]] = product
+        self.files.update((media["id"], media) for media in product["medias"] if "id" in media)
 
     def put_link(self, body: Body) -> None:
         """Add a checkout link in the API's shape, or replace the one with its id.
@@ -209,6 +219,20 @@ class Store:
     def remove_link(self, link_id: str) -> None:
         """Forget a checkout link."""
         del self.links[link_id]
+
+    def take_off_links(self, product_id: str) -> None:
+        """Take a product off every link; a link that is left with none is gone."""
+        for link in list(self.links.values()):
+            if product_id in link["product_ids"]:
+                link["product_ids"].remove(product_id)
+                if not self.link_products(link):
+                    self.remove_link(link["id"])
+
+    def announce(self, event: str, show: Show) -> None:
+        """Tell whoever listens that something happened. `show` gives the object it happened to,
+        as the API writes it, for the origin it is asked for."""
+        for listener in self.listeners:
+            listener(event, show)
 
     @property
     def currency(self) -> str:

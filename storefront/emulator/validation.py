@@ -16,8 +16,8 @@ from storefront.emulator.errors import InvalidRequestError, Problem
 
 Loc = tuple[str | int, ...]
 
-_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
-_FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
+TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
+FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
 _HYPHENATED = (8, 4, 4, 4, 12)
 _EMAIL_LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff.-]+")
 _EMAIL_LABEL = re.compile(r"[A-Za-z0-9\u0080-\U0010ffff]([A-Za-z0-9\u0080-\U0010ffff-]*[^\W_])?")
@@ -112,9 +112,9 @@ def check_bool(value: str, name: str) -> bool:
 
     :raises InvalidRequestError: it is neither.
     """
-    if value.lower() in _TRUE:
+    if value.lower() in TRUE:
         return True
-    if value.lower() in _FALSE:
+    if value.lower() in FALSE:
         return False
     message = "Input should be a valid boolean, unable to interpret input"
     raise InvalidRequestError([Problem("bool_parsing", ("query", name), message, value)])

@@ -6,6 +6,7 @@ They are made good here, each right before the first recording that knows of it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from http.client import HTTPConnection
@@ -46,11 +47,7 @@ class History:
         self, link: str, query: dict[str, str] | None = None, *, stands_for: str | None = None
     ) -> Checkout:
         """Open a link. `stands_for` is the recorded `id client_secret` of the session."""
-        whole = next(
-            item["client_secret"]
-            for item in self._polar.store.links.values()
-            if item["client_secret"].startswith(link)
-        )
+        whole = self._unifier.whole(link)
         parts = urlsplit(self._polar.url)
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=30)
         target = f"/v1/checkout-links/{whole}/redirect?{urlencode(query or {})}"
@@ -62,7 +59,8 @@ class History:
 
     def create(self, body: dict[str, Any]) -> Checkout:
         """Make a session with the organization's token."""
-        return self._polar.services.checkouts.create(body)
+        local = json.loads(self._unifier.to_local(json.dumps(body)))
+        return self._polar.services.checkouts.create(local)
 
     def _known(self, checkout: Checkout, stands_for: str | None) -> Checkout:
         if stands_for is not None:
@@ -110,6 +108,13 @@ class History:
         self._unifier.know(list(values.values()))
         self._polar.store.organization.update(values)
 
+    def put_files(self) -> None:
+        """Upload the pictures of the reference store."""
+        for product in self._reference["products"]:
+            for media in product["medias"]:
+                self._unifier.know(media)
+                self._polar.store.files[media["id"]] = media
+
     def put_product(self, product_id: str) -> None:
         """Add a product of the reference store whose making was not recorded."""
         product = next(item for item in self._reference["products"] if item["id"] == product_id)
@@ -118,7 +123,7 @@ class History:
 
     def put_copy_of_link(self, secret: str, **values: Any) -> None:
         """Add a checkout link that is like another but for these values."""
-        link = self._polar.store.link_by_secret(secret)
+        link = self._polar.store.link_by_secret(self._unifier.whole(secret))
         self._unifier.know(list(values.values()))
         self._polar.store.links[values["id"]] = {**link, **values}
 
@@ -144,6 +149,7 @@ Happening = Callable[[History], None]
 
 def _begin(history: History) -> None:
     history.change_organization(modified_at="2026-11-22T03:44:04.281482Z", embed_hosts=[])
+    history.put_files()
 
 
 def _first_purchases(history: History) -> None:
@@ -181,6 +187,11 @@ def _worker_back(history: History) -> None:
     )
     history.confirm(plan, "sub@example.com", "Sub")
     history.settle_all()
+
+
+def _hosts_emptied(history: History) -> None:
+    """The list of hosts that may embed was emptied, to be filled in anew."""
+    history.change_organization(embed_hosts=[])
 
 
 def _other_states(history: History) -> None:
@@ -271,6 +282,7 @@ BEFORE: dict[str, tuple[Happening, ...]] = {
     "webhook-endpoints_create_https_ok": (_begin,),
     "checkouts_get_confirmed_not_yet_processed": (_first_purchases,),
     "organizations_get": (_worker_back,),
+    "organizations_update_embed_hosts": (_hosts_emptied,),
     "checkouts_client_confirm_expired_status": (_other_states,),
     "products_create_tmp": (_first_try,),
     "flow_paid_one_time_1_confirm": (_paid_sessions,),

@@ -70,14 +70,23 @@ def _entries(directory: Path) -> Iterator[dict[str, Any]]:
 
 def _position(entry: dict[str, Any]) -> tuple[Any, ...]:
     """Where an exchange belongs: by its `Date`, which has whole seconds, then by its rank, then by
-    what was changed first, then by name, where the steps of a flow go by their number."""
+    what was changed first, then by which of them changed it, then by name, where the steps of a
+    flow go by their number."""
     recording = _parse(entry)
     rank = _rank(recording)
     changed = ""
     if rank in {_MAKES, _CHANGES} and isinstance(recording.body, dict):
         changed = recording.body.get("modified_at") or recording.body.get("created_at") or ""
     steps = [part.rjust(9) for part in re.split(r"(\d+)", recording.name)]
-    return recording.date or datetime.max.replace(tzinfo=UTC), rank, changed, steps
+    date = recording.date or datetime.max.replace(tzinfo=UTC)
+    return date, rank, changed, recording.name not in _CHANGED_IT, steps
+
+
+#: These changed the link; others of the same second show it as they left it.
+_CHANGED_IT = {
+    "checkout-links_update_require_billing_address_true",
+    "checkout-links_update_trial_null",
+}
 
 
 _MAKES, _OPENS, _READS, _CHANGES, _FOLLOWS, _FOLLOWS_THAT = range(6)

@@ -52,7 +52,13 @@ GROUPS = {
     "orders": ("orders_",),
     "customers": ("customers_", "customer-sessions_", "subscriptions_"),
     "customer portal": ("portal_",),
-    "rest of the catalogue": ("benefits_", "discounts_", "custom-fields_", "organizations_"),
+    "rest of the catalogue": (
+        "benefits_",
+        "discounts_",
+        "custom-fields_",
+        "organizations_",
+        "meters_",
+    ),
     "buy host": ("sandboxmode_buyhost",),
 }
 
@@ -61,21 +67,10 @@ LEFT_OUT = {
     r"webhook": "deliveries and endpoints: the local Polar sends none yet",
     r"sandboxmode_ratelimit": "it does not limit the rate",
     r"sandboxmode_buyhost_root": "its front page is its own",
-    r"license-keys|benefit-grants|meters|portal_(benefit|license|downloadables|subscriptions$)": (
+    r"license-keys|benefit-grants|portal_(benefit|license|downloadables|subscriptions$)": (
         "benefits are not granted"
     ),
     r"portal_organization|portal_customers_state": "not offered: the shop does not ask for it",
-    r"(products|checkout-links|benefits|custom-fields|discounts|organizations)_"
-    r"(create|update|delete)": "the catalogue cannot be written to yet",
-}
-
-_WRITTEN = {
-    "products": "put_product",
-    "checkout-links": "put_link",
-    "discounts": "put_discount",
-    "custom-fields": "put_custom_field",
-    "benefits": "put_benefit",
-    "organizations": "put_organization",
 }
 
 
@@ -139,8 +134,9 @@ class Replay:
         self.clock = Clock()
         self.reference = json.loads(REFERENCE_STORE.read_text(encoding="utf-8"))
         self.unifier = Unifier()
-        self.unifier.know(self.reference["organization"])
-        store = Store({"organization": self.reference["organization"]}, clock=self.clock)
+        organization = self.reference["organization"]
+        self.unifier.know({**organization, "modified_at": None})
+        store = Store({"organization": organization}, clock=self.clock)
         self.tokens = make_tokens(
             "polar_oat_all", readonly="polar_oat_ro", other_organization="polar_oat_other"
         ) | {"polar_oat_prod": Token(frozenset({"products:read"}))}
@@ -161,9 +157,8 @@ class Replay:
             happening(self.history)
         if _shows_settled(recording):
             self.clock.now += timedelta(seconds=SETTLE_SECONDS + 1)
-        self._write(recording)
         for pattern, reason in LEFT_OUT.items():
-            if re.match(pattern, recording.name) and not _is_turned_away(recording):
+            if re.match(pattern, recording.name):
                 self.result.left_out[reason] += 1
                 return
         group = next(group for group, starts in GROUPS.items() if recording.name.startswith(starts))
@@ -175,17 +170,6 @@ class Replay:
         else:
             self.result.agreed.add(recording.name)
             del self.result.answers[recording.name]
-
-    def _write(self, recording: Recording) -> None:
-        """What was written to the catalogue is put into the store as it was answered."""
-        kind = recording.name.partition("_")[0]
-        if kind not in _WRITTEN or recording.method not in {"POST", "PATCH", "DELETE"}:
-            return
-        if recording.status in {200, 201}:
-            self.unifier.know(recording.body)
-            getattr(self.polar.store, _WRITTEN[kind])(recording.body)
-        elif recording.status == 204:
-            self.polar.store.remove_link(recording.target.rpartition("/")[2])
 
     def _compare(self, recording: Recording) -> None:
         status, headers, body = self._send(recording)
@@ -209,7 +193,10 @@ class Replay:
             elif name != "host":
                 headers[name] = value
         body = None
-        if recording.request_body is not None:
+        if isinstance(recording.request_body, str):
+            body = recording.request_body.encode()
+            headers.setdefault("content-type", "application/json")
+        elif recording.request_body is not None:
             changes = self.history.adapt(recording.name, recording.request_body)
             body = self.unifier.to_local(json.dumps(changes)).encode()
             headers["content-type"] = "application/json"
@@ -253,11 +240,6 @@ def _shows_settled(recording: Recording) -> bool:
     return bool(
         re.fullmatch(r"flow_.*_\d_get_final|checkouts_get_free_monthly_succeeded", recording.name)
     )
-
-
-def _is_turned_away(recording: Recording) -> bool:
-    """Whether a write was stopped before it came to be one: by its path or its method."""
-    return recording.status in {307, 405}
 
 
 def replay() -> Result:

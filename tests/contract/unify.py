@@ -16,15 +16,18 @@ from typing import Any
 _KINDS = {
     "id": r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
     "time": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z",
+    "link secret": r"polar_cl_[A-Za-z0-9]{43}",
     "checkout secret": r"polar_c_[A-Za-z0-9]{43}",
     "session token": r"polar_cst_[A-Za-z0-9]+",
     "portal token": r"polar_mst_[A-Za-z0-9]+",
     "processor customer": r"cus_[0-9a-f]{20}",
     "payment": r"pi_[0-9a-f]{20}",
     "setup": r"seti_[0-9a-f]{20}",
+    "webhook secret": r"whsec_[A-Za-z0-9_+/=]+",
     "invoice": r"(?<=-)[A-Z]{10}(?=-\d{4}\b)",
 }
 _MINTED = re.compile("|".join(f"(?P<k{i}>{regex})" for i, regex in enumerate(_KINDS.values())))
+_MINTED_ANY_CASE = re.compile(_MINTED.pattern, re.IGNORECASE)
 
 #: What the local Polar sends besides, because the SDK of October 2026 requires it and the recorded
 #: server, of August 2026, did not have it: `is_deletable` on a product of the products endpoints,
@@ -67,7 +70,20 @@ class Unifier:
 
     def to_local(self, text: str) -> str:
         """A recorded text with the local Polar's values in place of the recorded ones."""
-        return _MINTED.sub(lambda found: self._to_local.get(found.group(), found.group()), text)
+        return _MINTED_ANY_CASE.sub(self._local_one, text)
+
+    def _local_one(self, found: re.Match[str]) -> str:
+        recorded = found.group()
+        if recorded in self._to_local:
+            return self._to_local[recorded]
+        # An id may also have been sent in capitals.
+        lower = self._to_local.get(recorded.lower())
+        return recorded if lower is None else lower.upper()
+
+    def whole(self, start: str) -> str:
+        """The local Polar's value for the one recorded value that starts like that."""
+        (found,) = {local for known, local in self._to_local.items() if known.startswith(start)}
+        return found
 
     def unify(self, recorded: Any, local: Any, where: str = "body") -> None:
         """Make sure two answers are the same but for what is minted.
@@ -88,12 +104,12 @@ class Unifier:
 
     def _unify_objects(self, recorded: dict[str, Any], local: dict[str, Any], where: str) -> None:
         added = {key for key, beside in _ADDED.items() if key in local and beside in recorded}
-        missing, extra = recorded.keys() - local.keys(), local.keys() - recorded.keys() - added
+        # Where a price list is keyed by product, the keys are ids.
+        expected = {self.to_local(key): value for key, value in recorded.items()}
+        missing, extra = expected.keys() - local.keys(), local.keys() - expected.keys() - added
         if missing or extra:
             raise Difference(f"{where}: lacks {sorted(missing)}, has besides {sorted(extra)}")
-        for key, value in recorded.items():
-            # Where a price list is keyed by product, the keys are ids; those of the store are
-            # the same on both sides.
+        for key, value in expected.items():
             self.unify(value, local[key], f"{where}.{key}")
 
     def _unify_texts(self, recorded: str, local: str, where: str) -> None:
