@@ -41,7 +41,8 @@ MAX_UNITS: Final = 2**31 - 1
 _LOWEST_INT, _HIGHEST_INT = -(2**63), 2**64 - 1
 
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
-_HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
+# What is not ASCII is brought into it by Polar.
+_HOST = re.compile(r"[a-z0-9_\x80-\U0010ffff-]+(\.[a-z0-9_\x80-\U0010ffff-]+)*\.?")
 # Halves of a surrogate pair can't be sent at all; Polar's database fails on NUL.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -51,9 +52,9 @@ _PLACEHOLDER = "{CHECKOUT_ID}"
 _PLACEHOLDERS = (_PLACEHOLDER, "%7BCHECKOUT_ID%7D")
 # What is meant to be one, in the manner of other services and template languages too.
 _MEANT = re.compile(
-    r"(?P<open>(?:[${<\[(:]|%(?:25)*(?:24|7b|3c|5b|28))*)"
+    r"(?P<open>(?:(?:[${<\[(:]|%(?:25)*(?:24|7b|3c|5b|28))+(?:\s|%20)*)?)"
     r"checkout(?:[_\s-]|%20)*(?:session(?:[_\s-]|%20)*)?id"
-    r"(?P<close>(?:[}>\])]|%(?:25)*(?:7d|3e|5d|29))*)",
+    r"(?P<close>(?:(?:\s|%20)*(?:[}>\])]|%(?:25)*(?:7d|3e|5d|29))+)?)",
     re.IGNORECASE,
 )
 
@@ -72,7 +73,10 @@ def check_link_fields(fields: Mapping[str, Any], *, creating: bool) -> None:
     checks = _CHECKS | ({"payment_processor": _payment_processor} if creating else {})
     for name, value in given.items():
         if name not in checks:
-            raise LinkError(name, f"is no field of a checkout link; they are {', '.join(checks)}")
+            hint = "; name the products instead" if name in _OUTDATED else ""
+            raise LinkError(
+                name, f"is no field of a checkout link{hint}. They are {', '.join(checks)}"
+            )
         if value is None and name in _NEVER_NULL:
             raise LinkError(name, _NEVER_NULL[name])
         if value is not None:
@@ -162,6 +166,8 @@ def _url(field: str, value: object) -> None:
         raise LinkError(field, f"has the character U+{ord(found[0]):04X}, which no URL has")
     if value != value.strip():
         raise LinkError(field, "starts or ends with a space")
+    if "\\" in value:
+        raise LinkError(field, "has a backslash, which is read as a slash; %5C is one that is not")
     # Polar counts before it encodes, and keeps what is encoded: the longer of both is the measure.
     length = len(quote(value, safe="".join(map(chr, range(0x21, 0x7F)))))
     if length > MAX_LINK_URL_CHARACTERS:
@@ -203,7 +209,7 @@ def _success_url(field: str, value: object) -> None:
             continue
         before, after = found.string[: found.start()], found.string[found.end() :]
         # A bare name, or a[name] before its value, is no placeholder.
-        is_name = after.startswith("=") and not found["open"].endswith("{")
+        is_name = after.startswith("=") and "{" not in found["open"]
         is_value = before.endswith("=") or bool(found["open"] or found["close"])
         if is_value and not is_name and not _is_words(found):
             raise LinkError(
@@ -293,6 +299,9 @@ _CHECKS: Final[dict[str, _Check]] = {
     "units": partial(_count, MAX_UNITS),
     "metadata": _metadata,
 }
+
+# What one sold by before links had several products. Polar still takes it.
+_OUTDATED: Final = ("product_id", "product_price_id")
 
 #: The fields that can't be cleared, and what to do instead.
 _NEVER_NULL: Final = {

@@ -94,10 +94,10 @@ def answered_at(headers: Mapping[str, str]) -> datetime | None:
     """Read the ``Date`` of an answer, in UTC; None when it has none that can be read."""
     try:
         date = parsedate_to_datetime(headers.get("Date", ""))
+        # One with -0000 comes without a zone; by RFC 9110 every date is in UTC.
+        return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    # One with -0000 comes without a zone; by RFC 9110 every date is in UTC.
-    return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 class _ErrorBody(msgspec.Struct):

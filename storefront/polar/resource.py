@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -136,7 +136,7 @@ def over_pages(
 
     @wraps(read)
     def iterate(self: R, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        number = last = int(str(kwargs.pop("page", 1)))
+        number = last = cast("int", kwargs.get("page", 1))
         while number <= last:
             kwargs["page"] = number
             page = read(self, *args, **kwargs)

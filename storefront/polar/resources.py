@@ -179,6 +179,8 @@ class Organizations(Resource[Organization]):
         """Read one page, oldest first."""
         return self._page({}, page, limit, None, timeout)
 
+    iterate = over_pages(list)
+
 
 class CustomerSessions:
     """``/v1/customer-sessions/``: the way into Polar's portal for one customer."""

@@ -175,7 +175,7 @@ class Transport:
             raise call.unsent()
         if seconds <= 0:
             raise call.failed("there was no time left to ask", sent=False)
-        body = None if json is None else msgspec.json.encode(json)
+        body = None if json is None else msgspec.json.encode(json, enc_hook=_plain)
         answer = self._exchange(call, url, params, body, secret, seconds)
         if isinstance(answer, PolarError):
             raise answer
@@ -255,6 +255,17 @@ def _checked(token: Secret | None) -> Secret | None:
     if not re.fullmatch(r"[\x21-\x7e]+", token.reveal()):
         raise ValueError("the token has a space, a line end or another character no token has")
     return token
+
+
+def _plain(value: object) -> object:
+    """Write what is a kind of string or number, such as a Markup, as what it is a kind of."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} can't be written as JSON")
 
 
 class _Bearer(AuthBase):
