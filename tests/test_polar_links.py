@@ -6,12 +6,17 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from markupsafe import Markup
 
+from storefront.emulator import LocalPolar, Store
 from storefront.errors import (
     LinkError,
     PolarForbidden,
@@ -21,7 +26,8 @@ from storefront.errors import (
     PolarUnavailable,
 )
 from storefront.polar import LINK_KEY, Client, Server
-from tests.contract.recordings import load
+from storefront.polar.checkout_links import CheckoutLinks
+from tests.contract.recordings import REFERENCE_STORE, load
 from tests.wire import Request, Upstream, answer, sends, upstream
 
 BODIES = {recording.name: recording.body for recording in load()}
@@ -428,3 +434,105 @@ def test_the_time_of_a_change(server: Upstream, client: Client) -> None:
     modified = client.checkout_links.update(OTHER_ID, label="after").modified_at
     assert modified is not None
     assert modified.tzinfo is UTC
+
+
+# --- with a local Polar ------------------------------------------------------------------------
+
+
+class Between:
+    """Passes requests on to a local Polar, and loses the answers to those that make something."""
+
+    def __init__(self, polar: LocalPolar) -> None:
+        self._polar = urlsplit(polar.url)
+
+    def __call__(self, connection: socket.socket, request: Request, over: threading.Event) -> None:
+        assert self._polar.hostname is not None
+        onward = HTTPConnection(self._polar.hostname, self._polar.port, timeout=5)
+        onward.request(request.method, request.target, request.body, request.headers)
+        response = onward.getresponse()
+        content = response.read()
+        onward.close()
+        if request.method == "POST":
+            connection.shutdown(socket.SHUT_RDWR)
+        else:
+            connection.sendall(answer(content, response.status))
+
+
+def test_a_link_whose_answer_is_lost_exists_once(reference_polar: LocalPolar) -> None:
+    """Through a line that loses each answer to a POST, one link is made and it is the one given;
+    it can be changed, keeps its key, and is gone once it is deleted."""
+    token = next(iter(reference_polar.tokens))
+    direct = Client(Server.custom(reference_polar.url), token)
+    before = {link.id for link in direct.checkout_links.iterate()}
+    with upstream(Between(reference_polar)) as line:
+        client = Client(Server.custom(line.url), token)
+        link = client.checkout_links.create([PRODUCT_ID], label="once", metadata={"a": 1})
+        (made,) = [each for each in direct.checkout_links.iterate() if each.id not in before]
+        assert (link.id, link.label, link.metadata["a"]) == (made.id, "once", 1)
+        key = link.metadata[LINK_KEY]
+        assert client.checkout_links.create([PRODUCT_ID], key=key).id == link.id
+        changed = client.checkout_links.update(link.id, label=None, products=[OTHER_ID, PRODUCT_ID])
+        assert changed.label is None
+        assert [product.id for product in changed.products] == [OTHER_ID, PRODUCT_ID]
+        assert changed.metadata == {"a": 1, LINK_KEY: key}
+        client.checkout_links.delete(link.id)
+        client.close()
+    assert {each.id for each in direct.checkout_links.iterate()} == before
+    with pytest.raises(PolarNotFound):
+        direct.checkout_links.get(link.id)
+    direct.close()
+
+
+@pytest.fixture(scope="module")
+def own_link() -> Iterator[tuple[CheckoutLinks, str]]:
+    """A link of a local Polar, to be changed at will."""
+    store = Store(json.loads(REFERENCE_STORE.read_text()))
+    with LocalPolar(store, settle_seconds=0) as polar:
+        client = Client(Server.custom(polar.url), next(iter(polar.tokens)))
+        yield client.checkout_links, client.checkout_links.create([PRODUCT_ID]).id
+        client.close()
+
+
+TEXT = st.text(st.characters(codec=None), max_size=5) | st.sampled_from(["", "k" * 41, "v" * 501])
+SCALARS = TEXT | st.booleans() | st.integers() | st.floats() | st.none()
+
+
+@given(metadata=st.dictionaries(TEXT, SCALARS, max_size=3))
+def test_metadata_is_refused_here_or_kept_there(
+    metadata: dict[str, Any], own_link: tuple[CheckoutLinks, str]
+) -> None:
+    """No metadata passes the check and is then refused, failed on, or changed on its way."""
+    links, id = own_link
+    try:
+        changed = links.update(id, metadata=metadata)
+    except LinkError:
+        return
+    assert changed.metadata == links.get(id).metadata == metadata
+
+
+PARTS = st.sampled_from(
+    ["/", "?", "id=", "&", "#", " ", "%", "%20", "{", "}", ":", "@", "[", "]", ".", "é", "☃", "..",
+     "xn--", "0x7f", "1.2", "{CHECKOUT_ID}", "%7BCHECKOUT_ID%7D", "<", "|", "^", "a" * 600]
+)  # fmt: skip
+HOSTS = st.sampled_from(["shop.example.com", "localhost:5000", "bücher.example", "[::1]:80", "1.1"])
+
+
+@given(
+    host=HOSTS | st.lists(PARTS, max_size=3).map("".join),
+    rest=st.lists(PARTS | TEXT, max_size=5).map("".join),
+)
+def test_a_url_is_refused_here_or_kept_there(
+    host: str, rest: str, own_link: tuple[CheckoutLinks, str]
+) -> None:
+    """No URL passes the check and is then refused; its placeholders are what they should be."""
+    links, id = own_link
+    url = f"https://{host}/{rest}"
+    try:
+        kept = links.update(id, success_url=url).success_url
+    except LinkError:
+        return
+    assert kept is not None
+    assert kept.startswith("https://")
+    path = url.split("/", 3)[3].replace("%7BCHECKOUT_ID%7D", "{CHECKOUT_ID}")
+    if "." not in path and "%2e" not in path.lower():  # dots are steps, and take some of it away
+        assert kept.count("{CHECKOUT_ID}") == path.count("{CHECKOUT_ID}")

@@ -41,8 +41,11 @@ MAX_UNITS: Final = 2**31 - 1
 _LOWEST_INT, _HIGHEST_INT = -(2**63), 2**64 - 1
 
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
-# What is not ASCII is brought into it by Polar.
-_HOST = re.compile(r"[a-z0-9_\x80-\U0010ffff-]+(\.[a-z0-9_\x80-\U0010ffff-]+)*\.?")
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::([0-9]{0,5}))?", re.IGNORECASE)
+# What is not ASCII is brought into it by Polar. A name has no longer parts than that.
+_LABEL = r"(?!xn--[^.]*[^.\x00-\x7f])[a-z0-9_\x80-\U0010ffff-]{1,63}"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?", re.IGNORECASE)
+_ENDS_IN_NUMBER = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 # Halves of a surrogate pair can't be sent at all; Polar's database fails on NUL.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -176,30 +179,28 @@ def _url(field: str, value: object) -> None:
         )
     try:
         parts = urlsplit(value)
-        host = parts.hostname or ""
-        _ = parts.port  # raises ValueError for one that is no port
-    except ValueError:
-        raise LinkError(field, "is no URL: its host or its port can't be one") from None
+    except ValueError:  # what stands for a host has brackets, or characters that turn into others
+        raise LinkError(field, "is no URL: its host can't be one") from None
+    host = parts.netloc.rpartition("@")[2]
     if parts.scheme not in ("http", "https") or not host:
         raise LinkError(
             field, "must be a whole http or https URL, such as https://shop.example.com/thanks"
         )
-    if not _is_host(host, bracketed="[" in parts.netloc):
-        raise LinkError(field, f"is no URL: {host!r} can't be a host")
+    found = _HOST_AND_PORT.fullmatch(host)
+    if not found or not _is_host(found[1]) or int(found[2] or 0) > 65535:
+        raise LinkError(field, f"is no URL: {_short(host)} can't be a host")
 
 
-def _is_host(host: str, *, bracketed: bool) -> bool:
-    if bracketed:
-        return True  # urlsplit has looked into the brackets
-    if not _HOST.fullmatch(host):
-        return False
-    if host.rstrip(".").rpartition(".")[2].isdigit():
-        # A host that ends in a number is an address, and no other.
-        try:
+def _is_host(host: str) -> bool:
+    try:
+        if host.startswith("["):
+            ipaddress.IPv6Address(host[1:-1])
+        elif _ENDS_IN_NUMBER.fullmatch(host):
+            # Browsers read these as addresses, in more ways than people do.
             ipaddress.IPv4Address(host)
-        except ValueError:
-            return False
-    return True
+    except ValueError:
+        return False
+    return host.startswith("[") or _HOST.fullmatch(host) is not None
 
 
 def _success_url(field: str, value: object) -> None:
