@@ -25,6 +25,14 @@ logger = logging.getLogger("storefront")
 _LOOK_SECONDS = 1.0
 #: Seconds to leave Polar alone after a sync that failed.
 _PAUSE_AFTER_FAILURE = 10.0
+#: Held while a catalogue is built, and by whoever forks. Building takes locks of other libraries
+#: (Babel's over its locales); a child forked meanwhile would find them locked for good.
+_building = threading.RLock()
+os.register_at_fork(
+    before=_building.acquire,
+    after_in_parent=_building.release,
+    after_in_child=_building.release,
+)
 
 
 class CacheBackend(Protocol):
@@ -165,7 +173,8 @@ class CatalogStore:
             self._take(snapshot)
 
     def _take(self, snapshot: Snapshot) -> None:
-        catalog = Catalog(snapshot, self._texts, image_hosts=self._settings.image_hosts)
+        with _building:
+            catalog = Catalog(snapshot, self._texts, image_hosts=self._settings.image_hosts)
         self._snapshot, self._catalog = snapshot, catalog
         self._failure = ""
 
