@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,26 +96,36 @@ def copy_demo(folder: Path) -> Path:
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
     """What a process inherits: nothing of this one's settings, temporary files in ``folder``."""
-    kept = {n: os.environ[n] for n in ("PATH", "HOME", "LANG") if n in os.environ}
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
-    return {**kept, "TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1", **settings}
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "TMPDIR": str(temporary),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **settings,
+    }
 
 
 @contextmanager
 def demo(
-    folder: Path, arguments: tuple[str, ...] = PLAIN, *, embedded: bool = True, **settings: str
+    folder: Path,
+    arguments: tuple[str, ...] = PLAIN,
+    settings: Mapping[str, str] | None = None,
+    *,
+    embedded: bool = True,
 ) -> Iterator[Demo]:
     """Serve the demo until the block ends; then nothing of it is left.
 
     ``settings`` are environment variables. With ``embedded`` its local Polar has to leave, too.
     """
     port = free_port()
-    polar_port = int(settings.pop("POLAR_PORT", 0)) or free_port()
+    given = dict(settings or {})
+    polar_port = int(given.pop("POLAR_PORT", 0)) or free_port()
     copy_demo(folder)
     log = folder / "printed.txt"
     command = [sys.executable, *(part.format(port=port) for part in arguments)]
-    environ = environment(folder, PORT=str(port), POLAR_PORT=str(polar_port), **settings)
+    environ = environment(folder, PORT=str(port), POLAR_PORT=str(polar_port), **given)
     with log.open("wb") as printed:
         process = subprocess.Popen(
             command,

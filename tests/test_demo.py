@@ -253,7 +253,7 @@ def test_two_sites_on_one_polar(tmp_path: Path) -> None:
     Polar; and one that is to sell something else is told so."""
     with demo(tmp_path / "one") as one:
         shared = {"POLAR_PORT": str(one.polar_port), "TMPDIR": str(one.folder / "tmp")}
-        with demo(tmp_path / "two", embedded=False, **shared) as two:
+        with demo(tmp_path / "two", settings=shared, embedded=False) as two:
             for site in (one, two, one):
                 assert "Thank you" in purchase(site.url, "starter-templates").text
             refused = run_demo(tmp_path / "three", **shared, POLAR_SEED=str(REFERENCE_STORE))
@@ -276,7 +276,7 @@ def test_a_seed_takes_effect_at_once(tmp_path: Path) -> None:
             text = json.dumps(store).replace("Ebook: Fast APIs", name)
             seed.write_text(text)
             settings["POLAR_SEED"] = str(seed)
-        with demo(tmp_path / "site", embedded=False, **settings) as running:
+        with demo(tmp_path / "site", settings=settings, embedded=False) as running:
             shown = browse(running.shop_url)
             assert (name or "Northlight for Desktop") in shown.text
             assert is_listening(int(port))
@@ -287,7 +287,7 @@ def test_the_reference_store(tmp_path: Path) -> None:
     """A store of one's own: every public product has its page, every link is on some page or
     behind a macro, and what is not public has none."""
     store = json.loads(REFERENCE_STORE.read_text())
-    with demo(tmp_path, POLAR_SEED=str(REFERENCE_STORE)) as running:
+    with demo(tmp_path, settings={"POLAR_SEED": str(REFERENCE_STORE)}) as running:
         assert running.get("/").status_code == 200
         catalogue = running.get("/shop/").text
         pages = dict.fromkeys(re.findall(r'href="(/shop/products/[^"]+)"', catalogue))
@@ -425,7 +425,7 @@ def test_a_local_polar_of_its_own(tmp_path: Path) -> None:
     try:
         wait_until(lambda: is_listening(port), 15, "the local Polar")
         settings = {"POLAR_SERVER": "local", "POLAR_ACCESS_TOKEN": token, "POLAR_PORT": str(port)}
-        with demo(tmp_path / "site", embedded=False, **settings) as running:
+        with demo(tmp_path / "site", settings=settings, embedded=False) as running:
             checkout = open_checkout(running.url, "/shop/products/starter-templates")
             paid = checkout.press("pay", customer_email="bea@example.com")
             # It can't know where this site is: it was told with --site, or not at all.
