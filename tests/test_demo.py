@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -445,22 +446,28 @@ def test_a_local_polar_of_its_own(tmp_path: Path) -> None:
 
 def test_what_make_does(tmp_path: Path) -> None:
     """``make run`` serves app.py and ``make test`` lints, checks types and tests; what was set up
-    once is not set up again."""
-    run, test = _make("-n", "run"), _make("-n", "test")
-    assert run.rstrip().endswith("python app.py")
+    once is set up again only when the requirements have changed."""
+    venv = tmp_path / ".venv"
+    (venv / "bin").mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    assert "-m venv" in _make(tmp_path, "run")
+    for name in ("bin/python", "installed-site", "installed-dev"):
+        (venv / name).touch()
+    run, test = _make(tmp_path, "run"), _make(tmp_path, "test")
+    assert run.splitlines()[-1].endswith("python app.py")
     for tool in ("ruff check", "ruff format --check", "mypy", "pytest"):
         assert tool in test
-    for stamp in ("installed-site", "installed-dev"):
-        if (ROOT / ".venv" / stamp).exists():
-            os.utime(ROOT / ".venv" / stamp)
-    if (ROOT / ".venv" / "installed-dev").exists():
-        assert "pip install" not in _make("-n", "run") + _make("-n", "test")
+    assert "pip install" not in run + test
+    os.utime(venv / "installed-site", (0, 0))
+    assert "pip install" in _make(tmp_path, "run")
 
 
-def _make(*arguments: str) -> str:
+def _make(folder: Path, target: str) -> str:
+    """What ``make`` would do."""
     result = subprocess.run(
-        ["make", *arguments],
-        cwd=ROOT,
+        ["make", "-n", target],
+        cwd=folder,
         env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")},
         capture_output=True,
         text=True,

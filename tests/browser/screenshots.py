@@ -17,6 +17,7 @@ from tests.browser.driving import (
     fill_checkout,
     pay,
 )
+from tests.browser.staging import Stage, staged
 from tests.demo_processes import Demo, demo
 
 WIDTHS = {"wide": 1280, "narrow": 360}
@@ -30,14 +31,19 @@ def main() -> int:
         return 2
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch, demo(Path(scratch)) as shop:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        demo(Path(scratch, "demo")) as shop,
+        staged(Path(scratch), settle_seconds=3600) as waiting,
+        staged(Path(scratch), plain=True) as plain,
+    ):
         for theme in ("light", "dark"):
-            _take_all(shop, folder, theme)
+            _take_all(shop, waiting, plain, folder, theme)
     print(f"{len(list(folder.glob('*.png')))} pictures in {folder}/")
     return 0
 
 
-def _take_all(shop: Demo, folder: Path, theme: str) -> None:
+def _take_all(shop: Demo, waiting: Stage, plain: Stage, folder: Path, theme: str) -> None:
     with chromium() as browser:
         for name, width in WIDTHS.items():
             context = browser.new_context(
@@ -51,6 +57,11 @@ def _take_all(shop: Demo, folder: Path, theme: str) -> None:
                 page.screenshot(path=folder / f"{what}-{ending}.png", full_page=True)
 
             _take(shop, page, take)
+            _take_states(waiting, page, take)
+            page.goto(plain.shop_url)
+            take("plain-catalogue")
+            page.goto(f"{plain.shop_url}products/northlight")
+            take("plain-product")
             context.close()
 
 
@@ -83,6 +94,17 @@ def _take(shop: Demo, page: Page, take: Callable[[str], None]) -> None:
     page.wait_for_url(f"{shop.shop_url}success?*")
     page.get_by_role("heading", name="Thank you").wait_for()
     take("success")
+
+
+def _take_states(stage: Stage, page: Page, take: Callable[[str], None]) -> None:
+    paid, expired = stage.open_checkout("website"), stage.open_checkout("website")
+    stage.pay(paid)
+    stage.set_status(expired, "expired")
+    for name, secret in (("waiting", paid), ("expired", expired)):
+        page.goto(stage.success_url(secret))
+        take(f"success-{name}")
+    page.goto(f"{stage.polar.url}/checkout/{expired}")
+    take("checkout-expired")
 
 
 def _load_pictures(page: Page) -> None:
