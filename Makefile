@@ -1,5 +1,6 @@
-# make run   starts the demo shop and its local Polar, and prints their addresses
-# make test  runs the linter, the type check and every test
+# make run          starts the demo shop and its local Polar, and prints their addresses
+# make test         runs the linter, the type check and every test
+# make screenshots  writes pictures of every page into screenshots/
 PYTHON ?= python3
 export PORT ?= 5000
 export POLAR_PORT ?= 8787
@@ -29,8 +30,8 @@ clean:
 	rm -rf $(VENV) build dist instance .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/installed-site: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
