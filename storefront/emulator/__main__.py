@@ -7,11 +7,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 from urllib.parse import urlsplit
 
+from storefront.emulator.faults import KINDS, Fault, parse_fault
 from storefront.emulator.server import DEFAULT_TOKEN, LocalPolar, make_tokens
+from storefront.emulator.signatures import KeyStyle
 from storefront.emulator.store import SeedError, Store
+from storefront.emulator.webhooks import Webhook
 
 _DEFAULT_SITE = "http://127.0.0.1:5000/shop"
 
@@ -44,6 +47,24 @@ def _parser() -> _Parser:
     )
     parser.add_argument(
         "--settle-seconds", default=1.0, type=_seconds, help="from Pay clicked to paid"
+    )
+    parser.add_argument("--webhook-url", type=_site, help="is told of what happens")
+    parser.add_argument("--webhook-secret", help="signs the deliveries")
+    parser.add_argument(
+        "--webhook-key",
+        default="utf8",
+        choices=get_args(KeyStyle),
+        help="the key in the secret: all of it, or what follows whsec_ as Standard Webhooks has it",
+    )
+    parser.add_argument(
+        "--rate-limit", type=_count, help="requests that an organization has in a minute"
+    )
+    parser.add_argument(
+        "--fault",
+        action="append",
+        type=_fault,
+        metavar="KIND[:VALUE][,path=…][,method=…][,times=…][,share=…]",
+        help=f"misbehave; may be repeated. Kinds: {', '.join(KINDS)}",
     )
     return parser
 
@@ -79,6 +100,32 @@ def _seconds(value: str) -> float:
     return seconds
 
 
+def _count(value: str) -> int:
+    if not value.isdecimal() or not 1 <= int(value) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{value!r} is no number of requests; give 1 or more")
+    return int(value)
+
+
+def _fault(value: str) -> Fault:
+    try:
+        return parse_fault(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _webhook(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Webhook | None:
+    """The endpoint to deliver to, if there is one; ends the command if it cannot be used."""
+    url, secret = options.webhook_url, options.webhook_secret
+    if url is None and secret is None:
+        return None
+    if not url or not secret:
+        parser.error("argument --webhook-url: give both --webhook-url and --webhook-secret")
+    try:
+        return Webhook(url, secret, key=options.webhook_key)
+    except ValueError as error:
+        parser.error(f"argument --webhook-secret: {error}; give another, or --webhook-key utf8")
+
+
 def _store(seed: Path | None, site: str) -> Store:
     """The store to sell from.
 
@@ -112,6 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         store = _store(options.seed, options.site)
     except SeedError as error:
         parser.error(f"argument --seed: {error}")
+    webhook = _webhook(parser, options)
     tokens = make_tokens(
         options.token,
         readonly=options.readonly_token,
@@ -122,6 +170,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             store,
             tokens=tokens,
             settle_seconds=options.settle_seconds,
+            webhook=webhook,
+            rate_limit=options.rate_limit,
             host=options.host,
             port=options.port,
         )
@@ -131,6 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"argument --port: {where} cannot be listened on ({error.strerror}); "
             "choose another --port, or 0 for any"
         )
+    for fault in options.fault or ():
+        polar.faults.add(fault)
     name = store.organization["name"]
     print(
         f"Local Polar for {name} at {polar.url} (no real money moves; Ctrl-C stops it)", flush=True

@@ -28,15 +28,18 @@ from storefront.emulator import (
     product_writing,
     shapes,
     shop_writing,
+    webhook_api,
 )
 from storefront.emulator.calls import Access, ApiRoute, Call
 from storefront.emulator.checkouts import Checkouts
 from storefront.emulator.customers import Customers
 from storefront.emulator.errors import CrashError, NotFoundError, PolarError
+from storefront.emulator.limits import RateLimit
 from storefront.emulator.orders import Orders
 from storefront.emulator.records import Body, Session
 from storefront.emulator.services import Route, Services, base_url
 from storefront.emulator.store import Store
+from storefront.emulator.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -73,7 +76,8 @@ def make_services(store: Store, *, settle_seconds: float = 1.0) -> Services:
     """The services over a store."""
     orders, customers = Orders(store, settle_seconds=settle_seconds), Customers(store)
     checkouts = Checkouts(store, orders, customers, settle_seconds=settle_seconds)
-    return Services(store, checkouts, orders, customers)
+    webhooks = Webhooks(store, tick=checkouts.settle_due)
+    return Services(store, checkouts, orders, customers, webhooks)
 
 
 _API = (
@@ -83,15 +87,23 @@ _API = (
     shop_writing,
     checkout_api,
     order_api,
+    webhook_api,
 )
 
 
 class Application:
     """One local Polar as a WSGI application."""
 
-    def __init__(self, services: Services, tokens: Mapping[str, Token]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        tokens: Mapping[str, Token],
+        *,
+        rate_limit: RateLimit | None = None,
+    ) -> None:
         """`tokens` are the organization access tokens that are let in."""
         self.services = services
+        self._rate_limit = rate_limit or RateLimit()
         self._tokens = tokens
         other = {"id": _OTHER_ORGANIZATION, "name": "Other Organization", "slug": "other"}
         self._others_services = make_services(Store({"organization": other}))
@@ -122,7 +134,10 @@ class Application:
         version = request.headers.get("Polar-Version", VERSIONS[0]) if is_api else VERSIONS[0]
         if version not in VERSIONS:
             return _json({"detail": "Not Found"}, 404)
-        if request.method == "OPTIONS" and "Origin" in request.headers:
+        too_many = self._count(request) if is_api else None
+        if too_many is not None:
+            response = too_many
+        elif request.method == "OPTIONS" and "Origin" in request.headers:
             response = Response("OK", headers=_PREFLIGHT)
         else:
             try:
@@ -136,6 +151,14 @@ class Application:
         if deprecated:
             response.headers["X-Polar-Deprecation-Notice"] = _DEPRECATED
         return response
+
+    def _count(self, request: Request) -> Response | None:
+        """Count a request against the limit of whoever it comes from."""
+        token = self._tokens.get(_credential(request) or "")
+        organization = None
+        if token is not None:
+            organization = "other" if token.is_other_organization else "own"
+        return self._rate_limit.check(request, organization=organization)
 
     def _dispatch(self, request: Request, path: str) -> Response:
         adapter = self._map.bind(request.host, path_info=path)
@@ -175,9 +198,8 @@ class Application:
         """Let a request in, or say why not."""
         if access == "public":
             return self.services, None
-        kind, _, credential = request.headers.get("Authorization", "").partition(" ")
-        credential = credential.strip()
-        if kind.lower() != "bearer" or not credential:
+        credential = _credential(request)
+        if credential is None:
             return _unauthorized()
         token, session = self._tokens.get(credential), self.services.customers.session(credential)
         if access == "customer":
@@ -192,6 +214,12 @@ class Application:
 
 
 _OTHER_ORGANIZATION = "19546b35-86b3-4083-8376-094cde3d03ce"
+
+
+def _credential(request: Request) -> str | None:
+    """The token that a request brings; None: it brings none."""
+    kind, _, credential = request.headers.get("Authorization", "").partition(" ")
+    return (credential.strip() or None) if kind.lower() == "bearer" else None
 
 
 def _json(body: Body | None, status: int) -> Response:

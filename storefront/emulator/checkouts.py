@@ -38,6 +38,7 @@ from storefront.emulator.errors import (
     NotFoundError,
     Problem,
 )
+from storefront.emulator.events import announce_checkout, announce_purchase
 from storefront.emulator.fields import prefilled_fields
 from storefront.emulator.opening import CONSUMED, chosen_locale, embedding_origin, read_prefill
 from storefront.emulator.orders import Orders
@@ -213,6 +214,7 @@ class Checkouts:
             checkout = self._open(secret)
             if apply_changes(self._store, checkout, changes):
                 checkout.modified_at = self._store.now()
+                announce_checkout(self._store, "checkout.updated", checkout)
             return checkout
 
     def confirm(self, secret: str, changes: Mapping[str, Any]) -> Checkout:
@@ -249,6 +251,7 @@ class Checkouts:
             checkout.will_be_declined = token == DECLINING_TOKEN
             checkout.settles_at = now + self._settle_after
             self._store.pending.add(checkout.id)
+            announce_checkout(self._store, "checkout.updated", checkout)
             return checkout
 
     def wait_until_settled(self, secret: str, *, timeout: float) -> Checkout:
@@ -286,13 +289,16 @@ class Checkouts:
             checkout.decline_reason = _DECLINED
             for key in ("intent_client_secret", "intent_status"):
                 checkout.payment_processor_metadata.pop(key, None)
-        else:
-            if checkout.discount is not None:
-                checkout.discount["redemptions_count"] += 1
-            self._orders.place(checkout)
-            checkout.status = "succeeded"
-            checkout.payment_processor_metadata["intent_status"] = "succeeded"
+            checkout.modified_at = self._store.now()
+            announce_checkout(self._store, "checkout.updated", checkout)
+            return
+        if checkout.discount is not None:
+            checkout.discount["redemptions_count"] += 1
+        order = self._orders.place(checkout)
+        checkout.status = "succeeded"
+        checkout.payment_processor_metadata["intent_status"] = "succeeded"
         checkout.modified_at = self._store.now()
+        announce_purchase(self._store, checkout, order)
 
     def _charge(self, checkout: Checkout, customer: Body) -> None:
         known = customer.setdefault("processor_id", new_processor_id("cus_"))
@@ -356,3 +362,4 @@ class Checkouts:
             checkout.trial_end = later(checkout.created_at, *trial)
         self._store.checkouts[checkout.id] = checkout
         self._store.checkout_ids[checkout.client_secret] = checkout.id
+        announce_checkout(self._store, "checkout.created", checkout)

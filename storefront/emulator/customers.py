@@ -6,6 +6,7 @@ import hashlib
 from datetime import timedelta
 
 from storefront.emulator.errors import NotFoundError
+from storefront.emulator.events import announce_customer
 from storefront.emulator.records import Body, Checkout, Session, iso
 from storefront.emulator.store import Store, new_id, new_secret, new_short_id
 
@@ -74,6 +75,7 @@ class Customers:
                 "orders_count": 0,
             }
             self._store.customers[customer["id"]] = customer
+            announce_customer(self._store, "customer.created", customer)
             return customer, True
 
     def open_session(

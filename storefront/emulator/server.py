@@ -6,12 +6,15 @@ import socket
 import threading
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
 
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import make_server
 
 from storefront.emulator.app import Application, Token, make_services
+from storefront.emulator.faults import Faults
+from storefront.emulator.limits import RateLimit
+from storefront.emulator.misbehaving import make_handler
 from storefront.emulator.store import Store
+from storefront.emulator.webhooks import Webhook
 
 #: The access token that lets in where nothing else is chosen.
 DEFAULT_TOKEN = "polar_oat_local"  # noqa: S105
@@ -45,15 +48,6 @@ def make_tokens(
     return tokens
 
 
-class _QuietHandler(WSGIRequestHandler):
-    """Speaks HTTP/1.1, so that clients may keep their connections, and logs nothing."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log(self, type: str, message: str, *args: Any) -> None:
-        """Say nothing: request lines carry client secrets and email addresses."""
-
-
 class LocalPolar:
     """A local Polar on a port of this machine, in a thread.
 
@@ -69,18 +63,26 @@ class LocalPolar:
         *,
         tokens: Mapping[str, Token] | None = None,
         settle_seconds: float = 1.0,
+        webhook: Webhook | None = None,
+        rate_limit: int | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         """Bind to `host` and `port`; port 0 takes any that is free. `settle_seconds` is how long
-        a confirmed checkout takes to succeed.
+        a confirmed checkout takes to succeed; `webhook` is told of what happens; `rate_limit` is
+        how many requests an organization has in a minute.
 
         :raises OSError: the port cannot be had.
         """
         self.store = store
         self.services = make_services(store, settle_seconds=settle_seconds)
         self.tokens = dict(make_tokens() if tokens is None else tokens)
-        application = Application(self.services, self.tokens)
+        self.webhooks = self.services.webhooks
+        #: What goes wrong on purpose.
+        self.faults = Faults()
+        #: `rate_limit.per_minute` can be changed while it runs.
+        self.rate_limit = RateLimit(rate_limit)
+        application = Application(self.services, self.tokens, rate_limit=self.rate_limit)
         # Bound here and not by werkzeug, which ends the process when a port is taken.
         self._socket = socket.create_server((host, port))
         self._server = make_server(
@@ -88,13 +90,16 @@ class LocalPolar:
             port,
             application,
             threaded=True,
-            request_handler=_QuietHandler,
+            request_handler=make_handler(self.faults),
             fd=self._socket.fileno(),
         )
         self._host = host
         # Kept, so that the address can still be told when the socket is closed.
         self._port = self._socket.getsockname()[1]
         self._thread: threading.Thread | None = None
+        self.webhooks.base_url = self.url
+        if webhook is not None:
+            self.webhooks.add(webhook)
 
     @property
     def url(self) -> str:
@@ -117,7 +122,9 @@ class LocalPolar:
         return self
 
     def stop(self) -> None:
-        """Stop answering and free the port."""
+        """Stop answering and delivering, and free the port."""
+        self.faults.is_over.set()
+        self.webhooks.stop()
         if self._thread is not None:
             self._server.shutdown()
             self._thread.join()

@@ -12,6 +12,7 @@ from storefront.emulator.checkouts import Checkouts
 from storefront.emulator.customers import Customers
 from storefront.emulator.orders import Orders
 from storefront.emulator.store import Store
+from storefront.emulator.webhooks import Webhooks
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Services:
     checkouts: Checkouts
     orders: Orders
     customers: Customers
+    webhooks: Webhooks
 
 
 View: TypeAlias = Callable[[Services, Request, Mapping[str, str]], Response]

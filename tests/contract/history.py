@@ -98,6 +98,13 @@ class History:
         for checkout in [item for item in store.checkouts.values() if item.id in store.pending]:
             self.settle(checkout)
 
+    def know_order(self, recorded_id: str, *, of_checkout: str) -> None:
+        """Let a recorded order stand for the one of a recorded checkout."""
+        checkout_id = self._unifier.to_local(of_checkout)
+        orders = self._polar.store.orders.values()
+        (order,) = [order["id"] for order in orders if order["checkout_id"] == checkout_id]
+        self._unifier.bind(recorded_id, order)
+
     def force(self, checkout: Checkout, **values: Any) -> None:
         """Change what the service's database was changed to by hand."""
         for name, value in values.items():
@@ -107,6 +114,16 @@ class History:
         """Change the organization."""
         self._unifier.know(list(values.values()))
         self._polar.store.organization.update(values)
+
+    def limit_rate(self, is_used_up: bool) -> None:
+        """Use up everybody's requests, or let them have any number."""
+        self._polar.rate_limit.per_minute = 0 if is_used_up else None
+        self._polar.rate_limit.reset()
+
+    def move_endpoint(self, url: str) -> None:
+        """Point the webhook endpoint somewhere that the API would not take."""
+        for endpoint in self._polar.store.webhook_endpoints.values():
+            endpoint["url"] = url
 
     def put_files(self) -> None:
         """Upload the pictures of the reference store."""
@@ -159,7 +176,12 @@ def _first_purchases(history: History) -> None:
     )
     query = {"utm_source": "newsletter", "reference_id": "r-77"}
     for opened in (
-        history.open(FREE_WITH_SUCCESS_URL, query),
+        history.open(
+            FREE_WITH_SUCCESS_URL,
+            query,
+            stands_for="85f08fec-42ff-481a-ad37-e4398f31d117 "
+            "polar_c_tnz8DgATiPzVcc27ri6yGrhP5ezjjHWGRoLAO2bvGz0",
+        ),
         history.open(
             FREE,
             stands_for="28fa358d-b827-4853-ac0e-e3cdbbdc3418 "
@@ -187,6 +209,10 @@ def _worker_back(history: History) -> None:
     )
     history.confirm(plan, "sub@example.com", "Sub")
     history.settle_all()
+    history.know_order(
+        "1cb0478e-6d48-4356-b22f-6af153641e95",
+        of_checkout="85f08fec-42ff-481a-ad37-e4398f31d117",
+    )
 
 
 def _hosts_emptied(history: History) -> None:
@@ -253,8 +279,6 @@ _PORTAL_EMAIL = "portal1795324051@example.com"
 
 
 def _portal_purchase(history: History) -> None:
-    foreign = history.confirm(history.open(FREE), "foreign@example.com", "Foreign")
-    history.settle(foreign, order_stands_for="1cb0478e-6d48-4356-b22f-6af153641e95")
     bought = history.open(
         FREE,
         {"utm_source": "portal", "reference_id": "ref-new"},
@@ -277,6 +301,10 @@ def _portal_second_purchase(history: History) -> None:
     history.settle(again)
 
 
+def _endpoint_at_home(history: History) -> None:
+    history.move_endpoint("http://127.0.0.1:9099/hook")
+
+
 #: What to make good, by the recording before which it happened.
 BEFORE: dict[str, tuple[Happening, ...]] = {
     "webhook-endpoints_create_https_ok": (_begin,),
@@ -286,6 +314,7 @@ BEFORE: dict[str, tuple[Happening, ...]] = {
     "checkouts_client_confirm_expired_status": (_other_states,),
     "products_create_tmp": (_first_try,),
     "flow_paid_one_time_1_confirm": (_paid_sessions,),
+    "webhook-endpoints_get": (_endpoint_at_home,),
     "portal_customers_me_session_token": (_portal_purchase,),
     "portal_orders_filter_customer": (_portal_second_purchase,),
 }

@@ -33,6 +33,8 @@ class Recording:
     status: int
     headers: dict[str, str]
     body: Any
+    #: What a webhook delivery is signed with.
+    secret: str | None = None
 
     @property
     def date(self) -> datetime | None:
@@ -54,12 +56,18 @@ def _parse(entry: dict[str, Any]) -> Recording:
         name=entry["name"],
         method=request.get("method", ""),
         target=request.get("raw_target", ""),
-        request_headers=request.get("headers") or {},
+        request_headers={name.lower(): value for name, value in _pairs(request.get("headers"))},
         request_body=request.get("body"),
         status=response.get("status") or 0,
         headers=dict(headers) if isinstance(headers, list) else {},
         body=response.get("body"),
+        secret=entry.get("secret"),
     )
+
+
+def _pairs(headers: Any) -> list[tuple[str, str]]:
+    """Headers, which were recorded either way."""
+    return list(headers.items()) if isinstance(headers, dict) else [tuple(h) for h in headers or ()]
 
 
 def _entries(directory: Path) -> Iterator[dict[str, Any]]:

@@ -32,6 +32,13 @@ KNOWN_DIFFERENCES = {
     "portal_checkouts_list_by_product": _MORE_SESSIONS,
     "portal_orders_sorting_minus_created_at": _MORE_ORDERS,
     "portal_orders_filter_product_twice": _MORE_ORDERS,
+    "webhook_checkout.updated_confirmed": (
+        "the service tells of it before the customer is made; here both are one step"
+    ),
+    "webhook_checkout.updated_open": "the session was not recorded",
+    "webhook_customer.created": (
+        "was delivered late, when the customer had a billing name already"
+    ),
     "sandboxmode_checkout-links_get": "links were on a buy host there; here they have one form",
 }
 
@@ -62,6 +69,30 @@ def test_opening_links_and_purchases_agree_without_exception(replayed: Result) -
     """What a buyer goes through, from the link to the order, agrees to the last value."""
     groups = {replayed.groups[name] for name in replayed.differences}
     assert groups.isdisjoint({"opening links", "purchases", "buy host"})
+
+
+def test_every_write_agrees(replayed: Result) -> None:
+    """What is made, changed, archived or deleted in the catalogue agrees to the last value."""
+    writes = {
+        recording.name
+        for recording in load()
+        if recording.method in {"POST", "PATCH", "PUT", "DELETE"}
+        and recording.name.partition("_")[0] in _WRITTEN
+    }
+    assert len(writes) > 150
+    assert writes <= replayed.agreed
+
+
+_WRITTEN = {
+    "benefits",
+    "checkout-links",
+    "custom-fields",
+    "discounts",
+    "meters",
+    "organizations",
+    "products",
+    "webhook-endpoints",
+}
 
 
 def _price_amount(product: dict[str, Any]) -> int | None:
