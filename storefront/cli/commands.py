@@ -1,0 +1,30 @@
+"""The command group ``storefront``, with everything in it."""
+
+from __future__ import annotations
+
+from storefront.cli.checking import add_checking
+from storefront.cli.command import Group
+from storefront.cli.emulator import add_emulator
+from storefront.cli.link_changes import add_link_changes
+from storefront.cli.link_files import add_link_files
+from storefront.cli.link_series import add_link_series
+from storefront.cli.links import make_links
+from storefront.cli.products import make_products
+
+
+def create_commands() -> Group:
+    """The command group ``storefront``."""
+    group = Group(
+        "storefront",
+        help="The shop on Polar: look at what it sells, keep its checkout links, find mistakes.\n\n"
+        "Start with 'flask storefront doctor', which says what is wrong and how to mend it.",
+    )
+    links = make_links()
+    add_link_changes(links)
+    add_link_series(links)
+    add_link_files(links)
+    group.add_command(make_products())
+    group.add_command(links)
+    add_checking(group)
+    add_emulator(group)
+    return group

@@ -1,0 +1,164 @@
+"""From facts to findings: pure functions, one for each side of the matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from storefront.doctor.facts import Facts, Finding, Level
+from storefront.doctor.links import link_findings
+
+_ORDER: dict[Level, int] = {"error": 0, "warning": 1, "note": 2}
+#: Rounding to seconds and a slow answer are no skew.
+_CLOCK_SECONDS = 30.0
+#: What keeps the catalogue to one process, or keeps nothing.
+_UNSHARED_CACHES = ("SimpleCache", "NullCache")
+
+
+def examine(facts: Facts) -> tuple[Finding, ...]:
+    """Everything that is not as it should be, the worst first."""
+    found = [
+        *_token(facts),
+        *link_findings(facts),
+        *_products(facts),
+        *_settings(facts),
+        *_organization(facts),
+    ]
+    return tuple(sorted(found, key=lambda finding: _ORDER[finding.level]))
+
+
+def _token(facts: Facts) -> Iterator[Finding]:
+    if facts.token_problem:
+        yield Finding(
+            "error",
+            "token",
+            "POLAR_ACCESS_TOKEN",
+            facts.token_problem,
+            "Make an organization access token on the server that POLAR_SERVER names "
+            f"({facts.server}), under Settings, Developers; or set POLAR_SERVER to the server "
+            "that this token is of.",
+        )
+    for need in facts.lacks:
+        yield Finding(
+            need.level,
+            "scope",
+            "POLAR_ACCESS_TOKEN",
+            f"The token lacks the scope {need.scope}: without it {need.without}.",
+            f"Add {need.scope} to the token in Polar's dashboard (Settings, Developers).",
+        )
+    ahead = facts.clock_ahead_seconds
+    if ahead is not None and abs(ahead) > _CLOCK_SECONDS:
+        way = "ahead of" if ahead > 0 else "behind"
+        yield Finding(
+            "warning",
+            "clock",
+            "clock",
+            f"This machine's clock is {abs(ahead):.0f} seconds {way} Polar's.",
+            "Have the machine keep time by NTP: discounts and sessions begin and end by it.",
+        )
+
+
+def _products(facts: Facts) -> Iterator[Finding]:
+    inventory = facts.inventory
+    if inventory is None:
+        return
+    if not inventory.catalog.listed:
+        yield Finding(
+            "warning",
+            "nothing-for-sale",
+            "products",
+            "The shop is empty: no product is public.",
+            "Make a product public in Polar's dashboard (Products).",
+        )
+    for product in inventory.without_link():
+        slug = inventory.slugs[product.id]
+        yield Finding(
+            "warning",
+            "product-without-link",
+            slug,
+            f"{product.name!r} is public, and no checkout link sells it: its page has no button.",
+            f"flask storefront links ensure, or links create {slug}; or make it private.",
+        )
+
+
+def _settings(facts: Facts) -> Iterator[Finding]:
+    serious: Level = "warning" if facts.is_production else "note"
+    if facts.has_pages and facts.server_name is None and facts.success_url is None:
+        yield Finding(
+            serious,
+            "server-name",
+            "SERVER_NAME",
+            "Not set: outside of a request the site does not know its own address, so that success "
+            "URLs can't be compared and new links get none by themselves.",
+            "Set SERVER_NAME (such as shop.example.com) and PREFERRED_URL_SCHEME to 'https'; or "
+            "give the commands --site https://shop.example.com.",
+        )
+    if facts.is_production and (facts.success_url or "").startswith("http:"):
+        yield Finding(
+            "warning",
+            "url-scheme",
+            "PREFERRED_URL_SCHEME",
+            f"The site's own address is {facts.success_url}: without https.",
+            "Set PREFERRED_URL_SCHEME to 'https'.",
+        )
+    if facts.cache in _UNSHARED_CACHES:
+        yield Finding(
+            "warning",
+            "cache",
+            "CACHE_TYPE",
+            f"The catalogue is kept in a {facts.cache}, which workers can't share: each reads "
+            "Polar for itself, and a sync reaches none of them.",
+            "Pass no cache, so that files in the instance folder carry it (and let that folder be "
+            "written), or one that is shared, such as RedisCache.",
+        )
+    if facts.is_production and (facts.debug or facts.testing):
+        name = "DEBUG" if facts.debug else "TESTING"
+        yield Finding(
+            "error",
+            "debug",
+            name,
+            f"{name} is on, and the shop takes real money: errors show the site's insides.",
+            f"Turn {name} off where POLAR_SERVER is 'production'.",
+        )
+    elif facts.is_production and facts.raises_unknown_references:
+        yield Finding(
+            "warning",
+            "unknown-reference",
+            "STOREFRONT_UNKNOWN_REFERENCE",
+            "Set to 'raise' in production: archiving a product takes down the pages that name it.",
+            "Leave it at 'auto'.",
+        )
+    if facts.asks_for_visitor and not facts.has_secret_key:
+        yield Finding(
+            "warning",
+            "secret-key",
+            "SECRET_KEY",
+            "Not set, although @shop.visitor asks who is signed in: Flask's sessions need it.",
+            "Set SECRET_KEY to a long random value that all workers share.",
+        )
+
+
+def _organization(facts: Facts) -> Iterator[Finding]:
+    host = urlsplit(facts.success_url or "").hostname
+    organization = facts.organization
+    if organization is not None and host and organization.embed_hosts_enforced:
+        allowed = ", ".join(organization.embed_hosts) or "none"
+        if host not in organization.embed_hosts:
+            yield Finding(
+                "note",
+                "embed-host",
+                host,
+                f"Polar does not show its checkout inside pages of {host}; it does for: {allowed}.",
+                "Nothing, unless you embed the checkout yourself: then add the host in Polar's "
+                "dashboard (Settings).",
+            )
+    for endpoint in facts.endpoints or ():
+        if host and urlsplit(endpoint.url).hostname == host and not endpoint.enabled:
+            yield Finding(
+                "note",
+                "webhook-off",
+                endpoint.url,
+                "Polar has switched this webhook endpoint off, as it does after ten failures.",
+                "Mend what answers there and switch it on again, or delete it: Storefront itself "
+                "needs no webhooks.",
+            )
