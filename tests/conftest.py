@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from flask import Flask
 
@@ -17,6 +18,12 @@ from tests.contract.recordings import REFERENCE_STORE
 
 #: Names of optional parts whose tests must run, not be skipped: continuous integration sets it.
 REQUIRED = os.environ.get("STOREFRONT_TESTS_REQUIRE", "").split()
+
+# Machines are slow at times; a test that takes long on one of them is no worse for it.
+hypothesis.settings.register_profile(
+    "steady", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("steady")
 
 SiteMaker = Callable[..., Flask]
 

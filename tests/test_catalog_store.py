@@ -97,7 +97,7 @@ def test_offers_are_told_apart(catalog: Catalog) -> None:
     ]
     ebook = catalog.page("ebook-fast-apis")
     assert ebook is not None
-    assert [o.discount for o in ebook.offers] == ["", "$5.00 off"]
+    assert [o.discount for o in ebook.offers] == ["", "$5.00 off: $24.00 instead of $29.00"]
     seats = catalog.page("team-seats")
     assert seats is not None
     assert [o.quantity for o in seats.offers] == ["", "Seats: 5"]
@@ -114,7 +114,7 @@ def test_a_hidden_link_is_sold_by_macro_only(reference_polar: LocalPolar, site: 
     assert [o.discount for o in ebook.offers] == [""]
     found = catalog.find("4e0e949b-ffc1-4726-9790-995adb2a1178")
     assert found.offer is not None
-    assert found.offer.discount == "$5.00 off"
+    assert found.offer.discount.startswith("$5.00 off")
 
 
 def test_a_renamed_product_moves(reference_polar: LocalPolar, site: Flask) -> None:

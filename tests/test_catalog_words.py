@@ -250,8 +250,14 @@ def test_trials_and_discounts() -> None:
     assert describe_pricing(yearly, EN).trial == "14 days free, then $190.00 per year"
     percent = Discount(id="d", type="percentage", basis_points=2000)
     fixed = Discount(id="d", type="fixed", amounts={"usd": 500})
-    assert describe_discount(percent, once, EN) == "20% off"
-    assert describe_discount(fixed, once, EN) == "$5.00 off"
+    assert describe_discount(percent, once, EN) == "20% off: $23.20 instead of $29.00"
+    assert describe_discount(fixed, once, EN) == "$5.00 off: $24.00 instead of $29.00"
+    full = Discount(id="d", type="percentage", basis_points=10000)
+    assert describe_discount(full, once, EN) == "100% off: Free instead of $29.00"
+    odd = product(prices=[price(price_amount=2999)])
+    assert describe_discount(percent, odd, EN) == "20% off"
+    pay_what_you_want = product(prices=[price(amount_type="custom", minimum_amount=500)])
+    assert describe_discount(percent, pay_what_you_want, EN) == "20% off"
     assert describe_discount(percent, yearly, EN) == "20% off the first payment"
     forever = msgspec.structs.replace(fixed, duration="forever")
     assert describe_discount(forever, yearly, EN) == "$5.00 off every payment"

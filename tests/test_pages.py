@@ -46,7 +46,7 @@ def test_catalogue_lists_what_is_for_sale(site: Flask) -> None:
             [
                 "$29.00 Buy Now",
                 "What you get Private Discord invite Desktop license key",
-                "Other ways to buy $5.00 off Buy Now",
+                "Other ways to buy $5.00 off: $24.00 instead of $29.00 Buy Now",
                 "A markdown description with a link .",
             ],
         ),

@@ -129,13 +129,34 @@ def describe_discount(discount: Discount, product: Product, texts: Texts) -> str
             return ""
         off = texts("{amount} off", amount=texts.money(amounts[currency], currency))
     if not product.recurring_interval:
-        return off
+        return _with_reduced_price(off, discount, product, texts)
     if discount.duration == "forever":
         return texts("{discount} every payment", discount=off)
     if discount.duration == "repeating" and discount.duration_in_months:
         months = texts.duration("month", discount.duration_in_months)
         return texts("{discount} for {duration}", discount=off, duration=months)
     return texts("{discount} the first payment", discount=off)
+
+
+def _with_reduced_price(off: str, discount: Discount, product: Product, texts: Texts) -> str:
+    """The reduced price along with the discount, where there is one price and no rounding."""
+    prices = [price for price in product.prices if not price.is_archived]
+    if len(prices) != 1 or prices[0].amount_type != "fixed" or not prices[0].price_amount:
+        return off
+    before, currency = prices[0].price_amount, prices[0].price_currency.lower()
+    if discount.type == "percentage":
+        reduction, rest = divmod(before * (discount.basis_points or 0), 10_000)
+        if rest:
+            return off  # how Polar rounds is Polar's business
+    else:
+        reduction = (discount.amounts or {}).get(currency, discount.amount or 0)
+    after = max(before - reduction, 0)
+    return texts(
+        "{discount}: {price} instead of {before}",
+        discount=off,
+        price=texts.money(after, currency) if after else texts("Free"),
+        before=texts.money(before, currency),
+    )
 
 
 def running_discount(link: CheckoutLink, now: datetime) -> Discount | None:
