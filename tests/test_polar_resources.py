@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
+from storefront.emulator import LocalPolar
 from storefront.errors import (
     PolarError,
     PolarForbidden,
@@ -288,3 +289,17 @@ def test_every_recorded_answer(
     if isinstance(error, PolarInvalidRequest) and recording.status == 422:
         assert error.problems
     assert "canary" not in told(error)
+
+
+def test_a_local_polar(reference_polar: LocalPolar) -> None:
+    """What is read of the service is read of a local Polar as well, its clock included."""
+    client = Client(Server.custom(reference_polar.url), next(iter(reference_polar.tokens)))
+    codes = {discount.code for discount in client.discounts.iterate(limit=2)}
+    assert {"LAUNCH20", "FREE100", None} <= codes
+    assert list(client.webhook_endpoints.list()) == []
+    (organization,) = client.organizations.list()
+    assert organization.slug == "reference-store"
+    time = client.server_time()
+    assert time is not None
+    assert abs(datetime.now(UTC) - time) < timedelta(seconds=5)
+    client.close()
