@@ -354,6 +354,8 @@ _SUBSCRIPTION_STATE = (
     "ends_at",
     "product_id",
     "discount_id",
+    "seats",
+    "units",
 )
 
 

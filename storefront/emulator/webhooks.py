@@ -55,6 +55,9 @@ class Webhook:
     events: tuple[str, ...] = EVENTS
     #: How the signing key is made of the secret.
     key: KeyStyle = "utf8"
+    #: The version of the API that deliveries say they are written in. Source: required by the
+    #: official SDK of October 2026; the recorded service, of August 2026, did not send it.
+    api_version: str = "2026-10"
     #: Seconds from one try to the next; after the last an event is given up.
     retry_after: tuple[float, ...] = RETRY_AFTER
 
@@ -132,6 +135,7 @@ class Webhooks:
                 "organization_id": self._store.organization["id"],
                 "events": list(webhook.events),
                 "enabled": True,
+                "api_version": webhook.api_version,
             }
             self._store.webhook_endpoints[endpoint["id"]] = endpoint
             self._settings[endpoint["id"]] = webhook
@@ -197,7 +201,12 @@ class Webhooks:
             if not listening:
                 return
             moment = iso(self._store.now())
-            payload = {"type": event, "timestamp": moment, "data": show(self.base_url)}
+            payload = {
+                "type": event,
+                "timestamp": moment,
+                "data": show(self.base_url),
+                "api_version": listening[0]["api_version"],
+            }
             event_id = new_id()
             self._events[event_id] = {
                 "created_at": moment,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,9 @@ from polar.v2026_10 import Polar
 from polar.v2026_10 import errors as sdk_errors
 
 from storefront.emulator import LocalPolar, Store
+from storefront.testing import local_polar
 from tests.contract.recordings import REFERENCE_STORE
+from tests.contract.test_webhooks import SECRET, STANDARD_SECRET, listening, polar_for, wait_for
 
 _UNKNOWN = "11111111-1111-4111-8111-111111111111"
 _BUYER = {
@@ -77,6 +80,16 @@ def _first(attached: dict[str, Any]) -> str:
     return value
 
 
+#: The versions of the API that the SDK speaks.
+VERSIONS = ("v2026_04", "v2026_10", "v2027_01")
+
+
+@pytest.fixture(params=VERSIONS)
+def spoken(request: pytest.FixtureRequest) -> Any:
+    """The SDK in one of its versions of the API."""
+    return importlib.import_module(f"polar.{request.param}")
+
+
 @pytest.fixture
 def sdk(bought: LocalPolar) -> Iterator[Polar]:
     """The SDK, pointed at it."""
@@ -132,3 +145,97 @@ def test_errors_are_the_sdks_own(bought: LocalPolar, sdk: Polar) -> None:
         pytest.raises(polar.base.PolarClientError, match="401"),
     ):
         stranger.products.list()
+
+
+def test_checkout_links_can_be_written(spoken: Any) -> None:
+    """In each version of the API the SDK makes, changes, lists, reads and deletes a link."""
+    with (
+        local_polar(REFERENCE_STORE) as local,
+        spoken.Polar(local.token, base_url=local.url) as sdk,
+    ):
+        product = local.store.live_links()[0]["product_ids"][0]
+        wanted = {
+            "label": "From the SDK",
+            "success_url": "https://example.com/ok?checkout_id={CHECKOUT_ID}",
+            "metadata": {"campaign": "spring", "rank": 1, "share": 0.5, "is_new": True},
+            "allow_discount_codes": False,
+        }
+        made = sdk.checkout_links.create(payment_processor="stripe", products=[product], **wanted)
+        assert {name: getattr(made, name) for name in wanted} == wanted
+        assert made.url == f"{local.url}/v1/checkout-links/{made.client_secret}/redirect"
+        changed = sdk.checkout_links.update(made.id, label=None, metadata={"only": "this"})
+        assert (changed.label, changed.metadata) == (None, {"only": "this"})
+        assert changed.success_url == wanted["success_url"]
+        listed = sdk.checkout_links.list(product_id=product, limit=100).items
+        assert made.id in {item.id for item in listed}
+        assert sdk.checkout_links.get(made.id) == changed
+        assert sdk.checkout_links.delete(made.id) is None
+        with pytest.raises(spoken.errors.ResourceNotFound):
+            sdk.checkout_links.get(made.id)
+
+
+def test_refused_writes_raise_the_sdks_own_errors(spoken: Any) -> None:
+    """401, 404, 422, 429 and 5xx are what the SDK takes them for."""
+    unknown = {"payment_processor": "stripe", "products": [_UNKNOWN]}
+    with (
+        local_polar(REFERENCE_STORE) as local,
+        spoken.Polar(local.token, base_url=local.url) as sdk,
+    ):
+        with pytest.raises(spoken.errors.ResourceNotFound):
+            sdk.checkout_links.update(_UNKNOWN, label="x")
+        with pytest.raises(spoken.errors.ResourceNotFound):
+            sdk.checkout_links.delete(_UNKNOWN)
+        with pytest.raises(spoken.errors.HTTPValidationError) as refused:
+            sdk.checkout_links.create(**unknown)
+        assert [item.msg for item in refused.value.error.detail] == ["Product does not exist."]
+        with (
+            spoken.Polar("polar_oat_bogus", base_url=local.url) as stranger,
+            pytest.raises(polar.base.PolarClientError, match="401"),
+        ):
+            stranger.checkout_links.create(**unknown)
+        with (
+            local.faults.during("status", 503),
+            pytest.raises(polar.base.PolarServerError, match="503"),
+        ):
+            sdk.checkout_links.create(**unknown)
+        with (
+            local.faults.during("status", 429),
+            pytest.raises(polar.base.PolarRateLimitError),
+        ):
+            sdk.checkout_links.create(**unknown)
+
+
+@pytest.mark.parametrize(("style", "secret"), [("utf8", SECRET), ("standard", STANDARD_SECRET)])
+def test_deliveries_are_the_sdks_events(spoken: Any, style: Any, secret: str) -> None:
+    """Every delivery about a purchase and a change verifies and loads, strict as the SDK is."""
+    with (
+        listening() as shop,
+        polar_for(
+            shop,
+            key=style,
+            secret=secret,
+            api_version=spoken.__name__.partition(".v")[2].replace("_", "-"),
+        ) as local,
+    ):
+        sellable = next(
+            product["id"]
+            for product in local.store.products.values()
+            if product["is_recurring"] and not product["is_archived"] and len(product["prices"]) < 2
+        )
+        _buy(local, sellable, "jane@example.com")
+        wait_for(shop, 12)
+        requests.patch(
+            f"{local.url}/v1/products/{sellable}",
+            json={"description": "Changed"},
+            headers=local.headers,
+            timeout=10,
+        )
+        wait_for(shop, 13)
+    assert len(set(shop.types)) >= 10
+    webhooks = importlib.import_module(f"{spoken.__name__}.webhooks")
+    for headers, body in shop.received:
+        if json.loads(body)["data"].get("active_subscriptions"):
+            # The SDK mistakes the status of a customer's subscription for that of a benefit.
+            continue
+        event = webhooks.validate_event(body, headers, secret)
+        assert event.type == json.loads(body)["type"]
