@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
 import storefront.testing
+from storefront.emulator.faults import KINDS
 from storefront.testing import PurchaseError, SeedError, ShopPolar, Webhook, local_polar
 from tests.contract.recordings import REFERENCE_STORE
 from tests.contract.test_webhooks import SECRET, listening, wait_for
+
+LOCAL_POLAR = Path(__file__).parent.parent / "docs" / "local-polar.md"
 
 
 def order(polar: ShopPolar, order_id: str | None) -> dict[str, object]:
@@ -114,6 +121,30 @@ def test_seeds_and_options() -> None:
     assert shop.events[0]["data"]["id"] == bought.order_id
     with pytest.raises(SeedError), local_polar({"organization": {}}):
         pass
+
+
+def test_the_example_in_the_documentation(tmp_path: Path) -> None:
+    """The tests of the example run under pytest, and pass."""
+    page = LOCAL_POLAR.read_text(encoding="utf-8")
+    example = page.partition("<!-- run: local -->\n```python\n")[2].partition("```")[0]
+    (tmp_path / "test_shop.py").write_text(example, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert "2 passed" in ran.stdout, ran.stdout
+
+
+def test_its_names_are_documented() -> None:
+    """Each name that it offers is in the documentation."""
+    described = LOCAL_POLAR.read_text(encoding="utf-8")
+    for name in storefront.testing.__all__:
+        assert f"`{name}" in described, name
+
+
+def test_every_fault_is_documented() -> None:
+    """The table of faults has each kind, with the value it has where none is given."""
+    section = LOCAL_POLAR.read_text(encoding="utf-8").partition("## Misbehaviour")[2]
+    table = re.findall(r"^\| `([\w-]+)` \|.*\| ([\d.]*) ?\|$", section.partition("## In")[0], re.M)
+    assert {kind: float(value or 0) for kind, value in table} == dict(KINDS)
 
 
 def test_its_names_are_there() -> None:
