@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from storefront.catalog.slugs import slugify
 from storefront.emulator import Fault, Faults, LocalPolar, SeedError, Store, Webhook
 from storefront.emulator.confirming import DECLINING_TOKEN
 from storefront.emulator.demo import demo_store
@@ -100,11 +101,11 @@ class ShopPolar(LocalPolar):
     ) -> Purchase:
         """Open a checkout link and pay, as a buyer does, through the API.
 
-        `link` is a link's id, label or URL, or the id or name of a product that a link offers; a
-        URL may bring parameters. `product` is the id or name of the one to choose. `query` are
-        more parameters to open the link with; `changes` more of what a buyer fills in, such as
-        `amount`, `seats`, `customer_billing_address` or `custom_field_data`. Custom fields that
-        must be filled in, are. With `declined` the payment is.
+        `link` is a link's id, label or URL, or the id, name or slug of a product that a link
+        offers; a URL may bring parameters. `product` names the one to choose in the same ways.
+        `query` are more parameters to open the link with; `changes` more of what a buyer fills in,
+        such as `amount`, `seats`, `customer_billing_address` or `custom_field_data`. Custom fields
+        that must be filled in, are. With `declined` the payment is.
 
         :raises PurchaseError: there is no such link or product, or something was turned down.
         """
@@ -148,7 +149,7 @@ class ShopPolar(LocalPolar):
             found = [item for item in live if link in (item["id"], item["label"])] or [
                 item
                 for item in live
-                if any(link in (p["id"], p["name"]) for p in self.store.link_products(item))
+                if any(link in _names(product) for product in self.store.link_products(item))
             ]
         if not found:
             raise PurchaseError(f"no checkout link has the id or label {link!r}, or offers it")
@@ -156,9 +157,9 @@ class ShopPolar(LocalPolar):
 
     def _product(self, product: str) -> str:
         for item in list(self.store.products.values()):
-            if product in (item["id"], item["name"]):
+            if product in _names(item):
                 return str(item["id"])
-        raise PurchaseError(f"no product has the id or name {product!r}")
+        raise PurchaseError(f"no product has the id, name or slug {product!r}")
 
     def _open(self, address: str, query: Mapping[str, str]) -> str:
         answer = requests.get(address, params=query, allow_redirects=False, timeout=_TIMEOUT)
@@ -187,6 +188,12 @@ class ShopPolar(LocalPolar):
             raise PurchaseError(f"{answer.status_code} {answer.text}")
         answered: dict[str, Any] = answer.json()
         return answered
+
+
+def _names(product: Mapping[str, Any]) -> set[Any]:
+    """What a product may be called here; of several with one name, the slug is the first's."""
+    slug = product["metadata"].get("slug") or slugify(product["name"])
+    return {product["id"], product["name"], slug}
 
 
 def _required(checkout: Mapping[str, Any]) -> dict[str, Any]:

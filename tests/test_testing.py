@@ -56,7 +56,7 @@ def test_everything_in_the_demo_store_can_be_bought() -> None:
             assert polar.purchase(link["id"], email="jane@example.com").order_id
 
 
-@pytest.mark.parametrize("by", ["id", "name", "url"])
+@pytest.mark.parametrize("by", ["id", "name", "slug", "url"])
 def test_links_are_found(by: str) -> None:
     """A link is found by what it sells, and taken by its address with its parameters."""
     with local_polar(REFERENCE_STORE) as polar:
@@ -66,6 +66,7 @@ def test_links_are_found(by: str) -> None:
         wanted = {
             "id": product["id"],
             "name": product["name"],
+            "slug": "ebook-fast-apis",
             "url": f"{polar.url}/v1/checkout-links/{secret}/redirect?utm_source=mail",
         }
         bought = polar.purchase(wanted[by], email="jane@example.com", product=product["name"])
@@ -96,7 +97,7 @@ def test_a_declined_payment_places_no_order() -> None:
     ("link", "options", "message"),
     [
         ("nothing", {}, "no checkout link has the id or label 'nothing', or offers it"),
-        ("starter kit", {"product": "nothing"}, "no product has the id or name 'nothing'"),
+        ("starter kit", {"product": "nothing"}, "no product has the id, name or slug 'nothing'"),
         ("starter kit", {"discount_code": "NOPE"}, "422 .*Discount does not exist"),
         ("http://127.0.0.1:{port}/v1/checkout-links/polar_cl_x/redirect", {}, "opened no checkout"),
     ],

@@ -56,6 +56,31 @@ EVENTS: Final = (
     "organization.updated",
 )
 
+#: What a customer's state tells of each of their subscriptions.
+_SUBSCRIPTION_STATE = (
+    "id",
+    "created_at",
+    "modified_at",
+    "custom_field_data",
+    "metadata",
+    "status",
+    "amount",
+    "currency",
+    "recurring_interval",
+    "current_period_start",
+    "current_period_end",
+    "trial_start",
+    "trial_end",
+    "cancel_at_period_end",
+    "canceled_at",
+    "started_at",
+    "ends_at",
+    "product_id",
+    "discount_id",
+    "seats",
+    "units",
+)
+
 
 def announce_checkout(store: Store, event: str, checkout: Checkout) -> None:
     """Tell of a checkout as it is now."""
@@ -78,11 +103,26 @@ def announce_purchase(store: Store, checkout: Checkout, order: Body) -> None:
     if subscription is not None:
         _announce_subscription(store, "subscription.created", subscription)
     customer = store.customers[order["customer_id"]]
-    store.announce("customer.state_changed", lambda _: shapes.customer_state(store, customer))
+    store.announce("customer.state_changed", lambda _: _customer_state(store, customer))
     announce_customer(store, "customer.updated", customer)
     if subscription is not None:
         _announce_subscription(store, "subscription.active", subscription)
         _announce_subscription(store, "subscription.updated", subscription)
+
+
+def _customer_state(store: Store, customer: Body) -> Body:
+    """A customer with all they have. Benefits are not granted here, and meters count nothing."""
+    subscriptions = [
+        {**{key: item[key] for key in _SUBSCRIPTION_STATE}, "meters": []}
+        for item in store.subscriptions.values()
+        if item["customer_id"] == customer["id"]
+    ]
+    return {
+        **shapes.public_customer(customer),
+        "active_subscriptions": subscriptions,
+        "granted_benefits": [],
+        "active_meters": [],
+    }
 
 
 def _announce_subscription(store: Store, event: str, subscription: Body) -> None:

@@ -333,47 +333,6 @@ def public_customer(customer: Body) -> Body:
     return without(customer, ["short_id", "orders_count", "processor_id"])
 
 
-#: What a customer's state tells of each of their subscriptions.
-_SUBSCRIPTION_STATE = (
-    "id",
-    "created_at",
-    "modified_at",
-    "custom_field_data",
-    "metadata",
-    "status",
-    "amount",
-    "currency",
-    "recurring_interval",
-    "current_period_start",
-    "current_period_end",
-    "trial_start",
-    "trial_end",
-    "cancel_at_period_end",
-    "canceled_at",
-    "started_at",
-    "ends_at",
-    "product_id",
-    "discount_id",
-    "seats",
-    "units",
-)
-
-
-def customer_state(store: Store, customer: Body) -> Body:
-    """A customer with all they have. Benefits are not granted here, and meters count nothing."""
-    subscriptions = [
-        {**{key: item[key] for key in _SUBSCRIPTION_STATE}, "meters": []}
-        for item in store.subscriptions.values()
-        if item["customer_id"] == customer["id"]
-    ]
-    return {
-        **public_customer(customer),
-        "active_subscriptions": subscriptions,
-        "granted_benefits": [],
-        "active_meters": [],
-    }
-
-
 def portal_customer(customer: Body) -> Body:
     """A customer as they read themselves."""
     return {**{key: customer[key] for key in _CUSTOMER_OF_PORTAL}, "oauth_accounts": {}}

@@ -31,7 +31,8 @@ _MINTED_ANY_CASE = re.compile(_MINTED.pattern, re.IGNORECASE)
 
 #: What the local Polar sends besides, because the SDK of October 2026 requires it and the recorded
 #: server, of August 2026, did not have it: `is_deletable` on a product of the products endpoints,
-#: the two times on an order's item, and the version of a webhook endpoint. Where they stand is told by a key beside them.
+#: the two times on an order's item, and the version of a webhook endpoint. Where they stand is told
+#: by a key beside them.
 _ADDED = {
     "is_deletable": "attached_custom_fields",
     "start_timestamp": "proration",
