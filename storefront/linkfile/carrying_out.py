@@ -29,7 +29,11 @@ class Step(NamedTuple):
 
 
 def carry_out(
-    client: Client, plan: Plan, *, on_wait: Callable[[float], None] = lambda seconds: None
+    client: Client,
+    plan: Plan,
+    *,
+    on_wait: Callable[[float], None] = lambda seconds: None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Step]:
     """Make a plan so, one change after another, giving each when it is made.
 
@@ -49,7 +53,7 @@ def carry_out(
                 if error.retry_after > _LONGEST_WAIT_SECONDS:
                     raise
                 on_wait(error.retry_after)
-                time.sleep(error.retry_after)
+                sleep(error.retry_after)
         return call()
 
     links = client.checkout_links

@@ -223,9 +223,7 @@ class _Reader:
 
     def _check(self, name: str, value: Any, node: yaml.Node) -> None:
         if value is None and name not in ("allow_discount_codes", "require_billing_address"):
-            if name == "metadata":
-                raise self._error(_line(node), "metadata: a value is missing")
-            return
+            return  # cleared
         try:
             check_link_fields({name: value}, creating=False)
         except LinkError as error:
