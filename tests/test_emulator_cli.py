@@ -16,6 +16,7 @@ import requests
 from storefront.emulator import LocalPolar, Store
 from storefront.emulator.__main__ import main
 from tests.contract.recordings import REFERENCE_STORE
+from tests.contract.test_webhooks import SECRET, listening, wait_for
 
 SUCCESS = "https://store.example.com/thanks?checkout_id={CHECKOUT_ID}"
 
@@ -43,6 +44,35 @@ def test_command_serves_the_seed_until_it_is_interrupted() -> None:
             process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
         assert process.stdout.read() == ""
+
+
+def test_command_tells_limits_and_misbehaves() -> None:
+    """Started with a webhook, a limit and a fault, it delivers, counts and fails as told."""
+    command = [sys.executable, "-m", "storefront.emulator", "--port", "0"]
+    command += ["--seed", str(REFERENCE_STORE), "--rate-limit", "3"]
+    command += ["--fault", "status:503,path=/v1/products/*,times=1"]
+    with listening() as shop:
+        command += ["--webhook-url", f"{shop.url}/hook", "--webhook-secret", SECRET]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+                assert found is not None
+                with requests.Session() as session:
+                    session.headers["Authorization"] = "Bearer polar_oat_local"
+                    products = f"{found[0]}/v1/products/"
+                    assert session.get(products, timeout=10).status_code == 503
+                    product = session.get(products, timeout=10).json()["items"][0]
+                    changes = {"description": "Changed"}
+                    where = f"{products}{product['id']}"
+                    assert session.patch(where, json=changes, timeout=10).status_code == 200
+                    wait_for(shop, 1)
+                    assert session.get(products, timeout=10).status_code == 200
+                    assert session.get(products, timeout=10).status_code == 429
+            finally:
+                process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+    assert shop.events[0]["data"]["description"] == "Changed"
 
 
 @pytest.mark.parametrize(
