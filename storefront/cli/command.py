@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import click
 from flask import current_app
@@ -96,7 +96,7 @@ def site_success_url(site: str | None) -> str:
     """
     if site is not None:
         with current_app.test_request_context(base_url=site):
-            url = success_url()
+            url = _at(site, success_url())
     elif current_app.config.get("SERVER_NAME"):
         url = success_url()
     else:
@@ -109,6 +109,16 @@ def site_success_url(site: str | None) -> str:
             "this site has no success page: the shop's pages (shop.blueprint) are not registered"
         )
     return url
+
+
+def _at(site: str, url: str | None) -> str | None:
+    """The URL with the site's origin: Flask prefers SERVER_NAME to what a request says."""
+    if url is None:
+        return None
+    origin, parts = urlsplit(site), urlsplit(url)
+    if (parts.hostname or "").endswith(f".{origin.hostname}"):
+        return url  # the pages are on a subdomain of the site
+    return urlunsplit((origin.scheme, origin.netloc, *parts[2:]))
 
 
 def read_shop() -> tuple[State, Inventory]:
