@@ -68,7 +68,7 @@ def test_plan(reference_polar: LocalPolar, site: Flask, file: Path) -> None:
         "+ newsletter\n"
         "    products                  pro-monthly, pro-yearly\n"
         '    label                     "Newsletter"\n'
-        '    discount_id               "16f9cdda-3072-44ba-9083-1ee8027abd44"\n'
+        '    discount_id               "LAUNCH20"\n'
         '    success_url               "https://store.example.com/shop/success?'
         'checkout_id={CHECKOUT_ID}"\n'
         '    trial_interval            "day"\n'

@@ -254,6 +254,8 @@ def test_update_what_can_not_be_cleared(site: Flask) -> None:
     """--clear names the fields there are."""
     told = refused(site, "links", "update", "Ebook", "--clear", "products")
     assert "there is no field 'products'; there are label, discount, success-url" in told
+    told = refused(site, "links", "update", "Ebook", "--label", "A", "--clear", "label")
+    assert "--clear label: it is given a value as well." in told
 
 
 def test_delete_asks(reference_polar: LocalPolar, site: Flask) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from flask import Flask
 
@@ -26,6 +27,7 @@ PACKAGE = Path(storefront.__file__).parent
 ROOT = PACKAGE.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+COMMAND_LINE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 LOCAL_POLAR = (ROOT / "docs" / "local-polar.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEMPLATES = sorted((PACKAGE / "templates" / "storefront").glob("*.html"))
@@ -217,13 +219,26 @@ def test_custom_properties_are_documented() -> None:
     assert set(described) == set(re.findall(r"^\s*(--storefront-[\w-]+):", css, re.M))
 
 
-def test_commands_are_documented() -> None:
-    """Each command and each of its options is in the reference."""
-    described = section(REFERENCE, "Commands")
-    for name, command in create_commands().commands.items():
-        assert f"`flask storefront {name}`" in described
-        for parameter in command.params:
-            assert set(parameter.opts) <= code(described)
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command, below all groups, by its words."""
+
+    def below(words: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
+        for name, command in group.commands.items():
+            if isinstance(command, click.Group):
+                yield from below(f"{words} {name}", command)
+            else:
+                yield f"{words} {name}", command
+
+    return below("flask storefront", create_commands())
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=lambda value: str(value)[:40])
+def test_commands_are_documented(name: str, command: click.Command) -> None:
+    """Each command has its section, with all its options, and stands in the reference."""
+    assert f"`{name}`" in section(REFERENCE, "Commands")
+    table = set(re.findall(r"`(--[\w-]+)`", section(COMMAND_LINE, name)))
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    assert table == {o for each in options for o in (*each.opts, *each.secondary_opts)}
 
 
 def test_options_of_the_local_polar_are_documented() -> None:

@@ -117,6 +117,8 @@ def _update_link(
     spec = LinkSpec.of(link)
     metadata = {**spec.metadata, **values.pop("metadata", {})}
     for field in clear:
+        if field in _CLEARABLE and values.keys() & set(_CLEARABLE[field]):
+            raise WrongUse(f"--clear {field}: it is given a value as well.")
         if field in _CLEARABLE:
             values.update(dict.fromkeys(_CLEARABLE[field]))
         elif field == "metadata":

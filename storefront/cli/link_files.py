@@ -24,7 +24,7 @@ from storefront.cli.command import (
     yes_option,
 )
 from storefront.cli.link_series import tell_wait
-from storefront.cli.plan_text import plan_json, plan_text, step_line
+from storefront.cli.plan_text import Names, plan_json, plan_text, step_line
 from storefront.errors import PolarError, PolarForbidden
 from storefront.inventory import Inventory, find_discount, name_discount, why_not_sold
 from storefront.linkfile import (
@@ -126,11 +126,11 @@ def _plan_links(
     Example:
       flask storefront links plan links.yaml --exit-code
     """
-    _, inventory, plan, where = _make_plan(file, environment, site, prune=prune)
+    _, names, plan, where = _make_plan(file, environment, site, prune=prune)
     if as_json:
-        print_json({"environment": where, **plan_json(plan, inventory)})
+        print_json({"environment": where, **plan_json(plan, names)})
     else:
-        click.echo(plan_text(plan, inventory, where))
+        click.echo(plan_text(plan, names, where))
     if plan and exit_code:
         click.get_current_context().exit(FINDINGS)
 
@@ -154,14 +154,14 @@ def _apply_links(
     Example:
       flask storefront links apply links.yaml --prune
     """
-    state, inventory, plan, where = _make_plan(file, environment, site, prune=prune)
+    state, names, plan, where = _make_plan(file, environment, site, prune=prune)
     if not as_json or not yes:
-        click.echo(plan_text(plan, inventory, where), err=as_json)
+        click.echo(plan_text(plan, names, where), err=as_json)
     if plan:
         confirm("Make it so?", yes=yes)
         _carry_out(state, plan, quiet=as_json)
     if as_json:
-        print_json({"environment": where, **plan_json(plan, inventory)})
+        print_json({"environment": where, **plan_json(plan, names)})
 
 
 def _carry_out(state: State, plan: Plan, *, quiet: bool) -> None:
@@ -180,7 +180,7 @@ def _carry_out(state: State, plan: Plan, *, quiet: bool) -> None:
 
 def _make_plan(
     file: Path, environment: str | None, site: str | None, *, prune: bool
-) -> tuple[State, Inventory, Plan, str]:
+) -> tuple[State, Names, Plan, str]:
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
@@ -204,7 +204,8 @@ def _make_plan(
     except AdoptionError as error:
         raise document.error(error.line, f"adopt: {error}") from None
     _refuse_unsellable(document, plan, inventory)
-    return state, inventory, plan, where
+    codes = {each.id: name_discount(discounts, each.id) for each in discounts}
+    return state, {**inventory.slugs, **codes}, plan, where
 
 
 def _refuse_unsellable(document: LinkFile, plan: Plan, inventory: Inventory) -> None:

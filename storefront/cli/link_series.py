@@ -161,13 +161,7 @@ def _make_campaign(
             {"links": [{"channel": name, **link_json(link, inventory)} for name, link in rows]}
         )
     else:
-        click.echo(
-            table(
-                ("CHANNEL", "LABEL", "URL"),
-                [(name, link.label or "", link.url) for name, link in rows],
-                cut=("LABEL",),
-            )
-        )
+        click.echo(table(("CHANNEL", "URL"), [(name, link.url) for name, link in rows], cut=()))
 
 
 def _carry_out(state: State, wanted: list[Wanted], inventory: Inventory) -> dict[str, CheckoutLink]:

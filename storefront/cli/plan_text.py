@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from storefront.cli.tables import details, plain
-from storefront.inventory import Inventory
 from storefront.linkfile import Change, LinkSpec, Plan, Step, differences
+
+#: The slugs of products and the codes of discounts, by id.
+Names: TypeAlias = Mapping[str, str]
 
 _EMPTY = LinkSpec(products=())
 _MADE = {"create": "+ made", "update": "~ changed", "delete": "- deleted"}
 
 
-def plan_text(plan: Plan, inventory: Inventory, environment: str) -> str:
+def plan_text(plan: Plan, names: Names, environment: str) -> str:
     """What is to be done, link by link, and how many of each kind."""
     parts = []
     for create in plan.creates:
         fields = differences(_EMPTY, create.spec)
-        pairs = [(change.field, _written(change.field, change.new, inventory)) for change in fields]
+        pairs = [(change.field, _written(change.field, change.new, names)) for change in fields]
         parts.append(_block(f"+ {create.name}", pairs))
     for update in plan.updates:
         title = f"~ {update.name}  ({'adopts ' if update.adopts else ''}{update.link.id})"
-        pairs = [(change.field, _arrow(change, inventory)) for change in update.changes]
+        pairs = [(change.field, _arrow(change, names)) for change in update.changes]
         parts.append(_block(title, pairs))
     parts += [f"- {plain(delete.name)}  ({delete.link.id})" for delete in plan.deletes]
     parts += [
@@ -34,14 +36,14 @@ def plan_text(plan: Plan, inventory: Inventory, environment: str) -> str:
     return "\n\n".join(parts)
 
 
-def plan_json(plan: Plan, inventory: Inventory) -> dict[str, Any]:
+def plan_json(plan: Plan, names: Names) -> dict[str, Any]:
     """The same for a script."""
     return {
         "create": [
             {
                 "name": create.name,
                 "fields": {
-                    change.field: _readable(change.field, change.new, inventory)
+                    change.field: _readable(change.field, change.new, names)
                     for change in differences(_EMPTY, create.spec)
                 },
             }
@@ -54,8 +56,8 @@ def plan_json(plan: Plan, inventory: Inventory) -> dict[str, Any]:
                 "adopts": update.adopts,
                 "changes": {
                     change.field: {
-                        "old": _readable(change.field, change.old, inventory),
-                        "new": _readable(change.field, change.new, inventory),
+                        "old": _readable(change.field, change.old, names),
+                        "new": _readable(change.field, change.new, names),
                     }
                     for change in update.changes
                 },
@@ -86,13 +88,13 @@ def _block(title: str, pairs: Sequence[tuple[str, str]]) -> str:
     return f"{plain(title)}\n{details(pairs, indent='    ')}"
 
 
-def _arrow(change: Change, inventory: Inventory) -> str:
-    old, new = (_written(change.field, value, inventory) for value in (change.old, change.new))
+def _arrow(change: Change, names: Names) -> str:
+    old, new = (_written(change.field, value, names) for value in (change.old, change.new))
     return f"{old} → {new}"
 
 
-def _written(field: str, value: Any, inventory: Inventory) -> str:
-    readable = _readable(field, value, inventory)
+def _written(field: str, value: Any, names: Names) -> str:
+    readable = _readable(field, value, names)
     if readable is None:
         return "(none)"
     if isinstance(readable, list):
@@ -100,8 +102,7 @@ def _written(field: str, value: Any, inventory: Inventory) -> str:
     return json.dumps(readable, ensure_ascii=False)
 
 
-def _readable(field: str, value: Any, inventory: Inventory) -> Any:
+def _readable(field: str, value: Any, names: Names) -> Any:
     if field == "products":
-        slugs: Mapping[str, str] = inventory.slugs
-        return [slugs.get(id_, id_) for id_ in value]
-    return value
+        return [names.get(id_, id_) for id_ in value]
+    return names.get(value, value) if field == "discount_id" and value else value

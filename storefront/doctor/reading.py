@@ -79,7 +79,7 @@ def read_facts(app: Flask, state: State, *, success_url: str | None, has_pages: 
         values["token_problem"] = str(error)
     else:
         values["lacks"] = tuple(lacks)
-        values |= _read_organization(client)
+        values |= _read_organization(client, state.settings.organization_id)
         if not {need.scope for need in lacks} & {"products:read", "checkout_links:read"}:
             values["inventory"] = read_inventory(
                 client,
@@ -118,11 +118,12 @@ def _try(client: Client, trial: _Trial) -> Need | None:
     return None
 
 
-def _read_organization(client: Client) -> dict[str, Any]:
+def _read_organization(client: Client, id: str | None) -> dict[str, Any]:
     """What is good to know, and not needed: a token without the scope for it goes without."""
     found: dict[str, Any] = {}
     with suppress(PolarForbidden, PolarNotFound):
-        found["organization"] = next(iter(client.organizations.list(limit=1)), None)
+        organizations = client.organizations.list()
+        found["organization"] = next((one for one in organizations if id in (None, one.id)), None)
     with suppress(PolarForbidden, PolarNotFound):
         found["endpoints"] = tuple(client.webhook_endpoints.iterate())
     return found
