@@ -151,7 +151,11 @@ def test_the_package_names_what_it_imports(wheel: Path) -> None:
     brought = {"click", "jinja2", "markupsafe", "werkzeug"}  # by Flask
     brought |= {"cachelib"}  # by Flask-Caching
     brought |= {"urllib3"}  # by Requests
-    renamed = {"markdown_it": "markdown-it-py", "flask_caching": "flask-caching"}
+    renamed = {
+        "markdown_it": "markdown-it-py",
+        "flask_caching": "flask-caching",
+        "yaml": "pyyaml",
+    }
     imported = set()
     for path in PACKAGE.rglob("*.py"):
         source = path.read_text(encoding="utf-8")

@@ -142,7 +142,7 @@ class _Reader:
         return Entry(name, _line(key), values, environments, only)
 
     def _only(self, key: yaml.Node, node: yaml.Node) -> tuple[str, ...]:
-        names = self._texts("only", node)
+        names = self._names("only", node)
         for name in names:
             if name not in ENVIRONMENTS:
                 raise self._error(
@@ -160,7 +160,7 @@ class _Reader:
     # One method for each kind of value
 
     def products(self, name: str, node: yaml.Node) -> tuple[str, ...]:
-        found = self._texts(name, node)
+        found = self._names(name, node)
         if not found:
             raise self._error(_line(node), "products: at least one is needed, by slug or id")
         if len(set(found)) < len(found):
@@ -229,7 +229,7 @@ class _Reader:
         except LinkError as error:
             raise self._error(_line(node), f"{name}: {_words(error)}") from None
 
-    def _texts(self, name: str, node: yaml.Node) -> tuple[str, ...]:
+    def _names(self, name: str, node: yaml.Node) -> tuple[str, ...]:
         nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
         found = []
         for each in nodes:
