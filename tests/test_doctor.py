@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import requests
 from cachelib.serializers import JSONSerializer
 from flask import Flask
 from flask_caching import Cache
@@ -196,6 +197,17 @@ SHADOW = {"utm_source": "x", "reference_id": "y"}
             ),
             [("note", "webhook-off")],
         ),
+        (
+            facts(
+                endpoints=(
+                    WebhookEndpoint(
+                        id="w", url="https://store.example.com/hook", events=("order.paid",)
+                    ),
+                )
+            ),
+            [("note", "webhook-events")],
+        ),
+        (facts(endpoints=()), [("note", "webhook-absent")]),
     ],
 )
 def test_each_defect(given: Facts, expected: list[tuple[str, str]]) -> None:
@@ -240,10 +252,26 @@ def test_every_kind_is_documented() -> None:
 # Over HTTP
 
 
+def take_webhooks(polar: LocalPolar) -> None:
+    """What a merchant adds in the dashboard: an endpoint on the site that is told of orders."""
+    made = requests.post(
+        f"{polar.url}/v1/webhooks/endpoints",
+        json={
+            "url": "https://store.example.com/webhooks",
+            "format": "raw",
+            "events": ["checkout.updated", "order.paid", "order.refunded"],
+        },
+        headers=polar.headers,
+        timeout=5,
+    )
+    assert made.status_code == 201, made.text
+
+
 def test_a_healthy_site(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
     """A site whose links were made by these commands is told that all is well."""
     reference_polar.store.links.clear()
     app = make_site(reference_polar, **SETTINGS)
+    take_webhooks(reference_polar)
     ok(app, "links", "ensure")
     assert ok(app, "doctor") == "All is well.\n"
     assert ok_json(app, "doctor") == {"findings": [], "errors": 0, "warnings": 0, "notes": 0}
@@ -307,6 +335,7 @@ def test_what_the_doctor_says_mends(reference_polar: LocalPolar, make_site: Site
                 r"flask storefront (links (?:update|ensure)[^,;.()]*)", finding["remedy"]
             ):
                 ok(app, *words.split())
+    take_webhooks(reference_polar)
     assert ok(app, "doctor") == "All is well.\n"
 
 

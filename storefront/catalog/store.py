@@ -51,7 +51,8 @@ class CatalogStore:
         self._settings = settings
         self._client = client
         self._texts = texts
-        self._cache = cache
+        #: What carries the catalogue to other workers.
+        self.cache = cache
         self._key = _cache_key(settings)
         self._snapshot: Snapshot | None = None
         self._catalog: Catalog | None = None
@@ -156,12 +157,12 @@ class CatalogStore:
         if not at_once and now - self._looked_at < _LOOK_SECONDS:
             return
         self._looked_at = now
-        stamp = self._guarded(lambda: self._cache.get(f"{self._key}:read_at"))
+        stamp = self._guarded(lambda: self.cache.get(f"{self._key}:read_at"))
         if not isinstance(stamp, str) or (
             self._snapshot is not None and stamp == self._snapshot.read_at.isoformat()
         ):
             return
-        payload = self._guarded(lambda: self._cache.get(self._key))
+        payload = self._guarded(lambda: self.cache.get(self._key))
         if not isinstance(payload, str):
             return
         try:
@@ -180,9 +181,9 @@ class CatalogStore:
 
     def _write_cache(self, snapshot: Snapshot) -> None:
         payload = msgspec.json.encode(snapshot).decode()
-        self._guarded(lambda: self._cache.set(self._key, payload, timeout=0))
+        self._guarded(lambda: self.cache.set(self._key, payload, timeout=0))
         stamp = snapshot.read_at.isoformat()
-        self._guarded(lambda: self._cache.set(f"{self._key}:read_at", stamp, timeout=0))
+        self._guarded(lambda: self.cache.set(f"{self._key}:read_at", stamp, timeout=0))
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
         """The cache may be stopped at any moment, and each backend says so in its own way."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from storefront.doctor.facts import Facts, Finding, Level
 from storefront.doctor.links import link_findings
+from storefront.polar import WebhookEndpoint
 
 _ORDER: dict[Level, int] = {"error": 0, "warning": 1, "note": 2}
 #: Rounding to seconds and a slow answer are no skew.
 _CLOCK_SECONDS = 30.0
 #: What keeps the catalogue to one process, or keeps nothing.
 _UNSHARED_CACHES = ("SimpleCache", "NullCache")
+#: What an endpoint has to be told of, to act on every order and on what becomes of it.
+_ORDER_EVENTS = ("checkout.updated", "order.paid", "order.refunded")
 
 
 def examine(facts: Facts) -> tuple[Finding, ...]:
@@ -152,8 +155,27 @@ def _organization(facts: Facts) -> Iterator[Finding]:
                 "Nothing, unless you embed the checkout yourself: then add the host in Polar's "
                 "dashboard (Settings).",
             )
-    for endpoint in facts.endpoints or ():
-        if host and urlsplit(endpoint.url).hostname == host and not endpoint.enabled:
+    if host and facts.endpoints is not None:
+        yield from _webhooks(host, facts.endpoints)
+
+
+def _webhooks(host: str, endpoints: Sequence[WebhookEndpoint]) -> Iterator[Finding]:
+    """Notes only: the shop's pages need no webhooks, and this version takes none itself."""
+    ours = [endpoint for endpoint in endpoints if urlsplit(endpoint.url).hostname == host]
+    events = ", ".join(_ORDER_EVENTS)
+    if not ours:
+        yield Finding(
+            "note",
+            "webhook-absent",
+            host,
+            "No webhook endpoint leads to this site: it hears of an order only when the buyer "
+            "comes back to the success page.",
+            "Nothing for the shop's pages. If your site has to act on every order, add an "
+            "endpoint of your own in Polar's dashboard (Settings, Webhooks), with the events "
+            f"{events}.",
+        )
+    for endpoint in ours:
+        if not endpoint.enabled:
             yield Finding(
                 "note",
                 "webhook-off",
@@ -161,4 +183,13 @@ def _organization(facts: Facts) -> Iterator[Finding]:
                 "Polar has switched this webhook endpoint off, as it does after ten failures.",
                 "Mend what answers there and switch it on again, or delete it: Storefront itself "
                 "needs no webhooks.",
+            )
+        elif lacking := [event for event in _ORDER_EVENTS if event not in endpoint.events]:
+            yield Finding(
+                "note",
+                "webhook-events",
+                endpoint.url,
+                f"Polar does not tell this endpoint of {', '.join(lacking)}.",
+                "Add the events in Polar's dashboard (Settings, Webhooks), if what answers there "
+                "is to act on orders.",
             )

@@ -104,8 +104,7 @@ def read_facts(app: Flask, state: State, *, success_url: str | None, has_pages: 
 
 def cache_name(app: Flask, state: State) -> str:
     """The class of the cache that carries the catalogue, such as ``FileSystemCache``."""
-    backend = app.extensions["cache"].get(state.catalog._cache)
-    return type(backend).__name__
+    return type(app.extensions["cache"].get(state.catalog.cache)).__name__
 
 
 def _try(client: Client, trial: _Trial) -> Need | None:
