@@ -303,9 +303,9 @@ def test_a_broken_site(reference_polar: LocalPolar, make_site: SiteMaker) -> Non
     site = ("--site", "https://store.example.com")
     result = run(app, "doctor", *site, "--json")
     assert result.exit_code == 3
-    found = {(each["code"], each["subject"]) for each in json.loads(result.stdout)["findings"]}
+    told = {(each["code"], each["subject"]) for each in json.loads(result.stdout)["findings"]}
     ids = [each["id"] for each in links]
-    assert found >= {
+    assert told >= {
         ("success-url-spelling", f"Ebook ({ids[0]})"),
         ("success-url-without-id", ids[1]),
         ("success-url-elsewhere", ids[2]),

@@ -59,7 +59,7 @@ _METADATA = st.dictionaries(
     | st.booleans(),
     max_size=8,
 )
-_TRIAL = st.fixed_dictionaries(
+_TRIAL: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "trial_interval": st.sampled_from(["day", "week", "month", "year"]),
         "trial_interval_count": st.integers(1, 1000),
@@ -188,7 +188,7 @@ def test_products_of_every_kind(polar: LocalPolar) -> None:
     ).json()
     tiers = {"tiers": [{"bound": 10, "unit_amount": "150"}, {"unit_amount": "100"}]}
     seats = {"tiers": [{"min_seats": 1, "price_per_seat": 500}]}
-    prices = {
+    prices: dict[str, dict[str, Any]] = {
         "unit_based": {"tiers": tiers, "minimum_units": 2},
         "seat_based": {"seat_tiers": seats},
         "metered_unit": {"meter_id": meter["id"], "unit_amount": 0.25},

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -102,7 +103,7 @@ def test_a_declined_payment_places_no_order() -> None:
         ("http://127.0.0.1:{port}/v1/checkout-links/polar_cl_x/redirect", {}, "opened no checkout"),
     ],
 )
-def test_purchases_that_cannot_be(link: str, options: dict[str, str], message: str) -> None:
+def test_purchases_that_cannot_be(link: str, options: dict[str, Any], message: str) -> None:
     """What stands in the way of a purchase is told."""
     with local_polar() as polar:
         address = link.format(port=urlsplit(polar.url).port)
