@@ -46,6 +46,20 @@ def test_command_serves_the_seed_until_it_is_interrupted() -> None:
         assert process.stdout.read() == ""
 
 
+def test_command_tells_scripts_where_it_is() -> None:
+    """With --json its one line is an object with the address and the store's name."""
+    command = [sys.executable, "-m", "storefront.emulator", "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            told = json.loads(process.stdout.readline())
+            assert told["store"] == "Northlight Studio"
+            assert requests.get(f"{told['url']}/local/health", timeout=10).ok
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+
+
 def test_command_tells_limits_and_misbehaves() -> None:
     """Started with a webhook, a limit and a fault, it delivers, counts and fails as told."""
     command = [sys.executable, "-m", "storefront.emulator", "--port", "0"]

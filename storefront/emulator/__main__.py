@@ -48,6 +48,7 @@ def _parser() -> _Parser:
     parser.add_argument(
         "--settle-seconds", default=1.0, type=_seconds, help="from Pay clicked to paid"
     )
+    parser.add_argument("--json", action="store_true", help="say where it is as JSON, for scripts")
     parser.add_argument("--webhook-url", type=_site, help="is told of what happens")
     parser.add_argument("--webhook-secret", help="signs the deliveries")
     parser.add_argument(
@@ -184,9 +185,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for fault in options.fault or ():
         polar.faults.add(fault)
     name = store.organization["name"]
-    print(
-        f"Local Polar for {name} at {polar.url} (no real money moves; Ctrl-C stops it)", flush=True
-    )
+    if options.json:
+        line = json.dumps({"url": polar.url, "store": name})
+    else:
+        line = f"Local Polar for {name} at {polar.url} (no real money moves; Ctrl-C stops it)"
+    print(line, flush=True)
     try:
         polar.serve()
     except KeyboardInterrupt:
