@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from storefront.emulator import LocalPolar, Store
 from storefront.emulator.demo import demo_store
-from tests.conftest import REQUIRED
 from tests.hosted_pages import link_url, new_email
 
-CHROMIUM = Path("/usr/bin/chromium")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not CHROMIUM.exists() and "browser" not in REQUIRED, reason="there is no Chromium here"
-    ),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +22,6 @@ def polar() -> Iterator[LocalPolar]:
         link["success_url"] = None
     with LocalPolar(Store(store), settle_seconds=0.05) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=options)
-        yield browser
-        browser.close()
 
 
 def _wrong(page: Page, polar: LocalPolar) -> None:
@@ -82,10 +64,10 @@ STEPS: dict[str, Callable[[Page, LocalPolar], object]] = {
 @pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
 @pytest.mark.parametrize("step", STEPS)
 def test_pages_are_accessible_and_fit(
-    polar: LocalPolar, chromium: Browser, step: str, width: int, scheme: str
+    polar: LocalPolar, browser: Browser, step: str, width: int, scheme: str
 ) -> None:
     """axe finds nothing to object to, and nothing sticks out sideways."""
-    context = chromium.new_context(
+    context = browser.new_context(
         viewport={"width": width, "height": 800},
         color_scheme="dark" if scheme == "dark" else "light",
     )
@@ -98,9 +80,9 @@ def test_pages_are_accessible_and_fit(
     context.close()
 
 
-def test_a_purchase_with_the_keyboard_alone(polar: LocalPolar, chromium: Browser) -> None:
+def test_a_purchase_with_the_keyboard_alone(polar: LocalPolar, browser: Browser) -> None:
     """Without a script, an American address appears when asked for, and Enter pays."""
-    context = chromium.new_context(java_script_enabled=False)
+    context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(link_url(polar, "Quiet Software: the Course"))
     page.fill("#customer_email", new_email())
