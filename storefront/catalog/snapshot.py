@@ -282,6 +282,7 @@ class _Builder:
 
     def product(self, product: Product, links: Iterable[CheckoutLink]) -> CatalogProduct:
         description = render_description(product.description, image_hosts=self._image_hosts)
+        urls = [media.public_url for media in product.medias if _is_web_address(media.public_url)]
         shell = CatalogProduct(
             id=product.id,
             slug=self._slugs[product.id],
@@ -290,9 +291,8 @@ class _Builder:
             description=description,
             pricing=self._pricing[product.id],
             pictures=tuple(
-                Picture(media.public_url, product.name)
-                for media in product.medias
-                if _is_web_address(media.public_url)
+                Picture(url, f"{product.name} ({number}/{len(urls)})" if urls[1:] else product.name)
+                for number, url in enumerate(urls, 1)
             ),
             benefits=tuple(
                 BenefitText(benefit.type, benefit.description)

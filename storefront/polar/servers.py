@@ -19,27 +19,26 @@ class Server:
     """One Polar server.
 
     ``name`` is ``production``, ``sandbox``, ``local`` or ``custom``; ``api_url`` ends in ``/v1``
-    without a slash; ``checkout_origin`` is the origin of the pages that a customer sees.
+    without a slash.
     """
 
     name: str
     api_url: str
-    checkout_origin: str
 
     @classmethod
     def production(cls) -> Server:
         """Real money."""
-        return cls("production", "https://api.polar.sh/v1", "https://polar.sh")
+        return cls("production", "https://api.polar.sh/v1")
 
     @classmethod
     def sandbox(cls) -> Server:
         """Polar's own test environment."""
-        return cls("sandbox", "https://sandbox-api.polar.sh/v1", "https://sandbox.polar.sh")
+        return cls("sandbox", "https://sandbox-api.polar.sh/v1")
 
     @classmethod
     def local(cls, port: int) -> Server:
         """The local Polar (``storefront.emulator``) on this machine."""
-        return cls("local", f"http://127.0.0.1:{port}/v1", f"http://127.0.0.1:{port}")
+        return cls("local", f"http://127.0.0.1:{port}/v1")
 
     @classmethod
     def custom(cls, url: str) -> Server:
@@ -54,8 +53,7 @@ class Server:
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("the URL must have no user, password, query or fragment")
         _ = parts.port  # raises ValueError for one that is no port
-        origin = f"{parts.scheme}://{parts.netloc}"
-        return cls("custom", origin + (parts.path.rstrip("/") or "/v1"), origin)
+        return cls("custom", f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}")
 
     def link_url(self, client_secret: str) -> str:
         """The public URL of the checkout link with that secret.
