@@ -7,6 +7,7 @@
     ├── LinkError (ValueError)               a value can't go into a checkout link, or its URL
     ├── UnknownReference (LookupError)       no product or checkout link goes by that name
     ├── CatalogUnavailable                   nothing was ever read from Polar, and it can't be now
+    ├── DatabaseUnavailable                  the database does not answer, or has no tables
     └── PolarError                           a call to Polar's API did not give what it should
         ├── PolarUnauthorized                401: the token is missing, wrong, or another server's
         ├── PolarForbidden                   403: the token lacks a scope, or the state forbids it
@@ -74,6 +75,13 @@ class CatalogUnavailable(StorefrontError):
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class DatabaseUnavailable(StorefrontError):
+    """The database can't be reached, is too slow, or its tables are missing or too old.
+
+    The message holds neither password nor user.
+    """
 
 
 class FieldProblem(NamedTuple):

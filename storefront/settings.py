@@ -17,6 +17,7 @@ from storefront.polar.servers import Server
 from storefront.secret import Secret
 
 UnknownReferencePolicy = Literal["auto", "raise", "disable"]
+PreparedPages = Literal["auto", "always", "never"]
 
 #: What the local Polar accepts when no token is configured. It guards nothing: no money moves.
 LOCAL_TOKEN: Final = "polar_oat_local"  # noqa: S105
@@ -50,12 +51,32 @@ class Settings:
     sync_on_start: bool = True
     #: ``STOREFRONT_SYNC_TIMEOUT_SECONDS``: for one request of a sync.
     sync_timeout_seconds: float = 15.0
+    #: ``STOREFRONT_SYNC_DEADLINE_SECONDS``: for a whole sync, waiting for Polar's limits included.
+    sync_deadline_seconds: float = 900.0
+    #: ``STOREFRONT_SYNC_CONCURRENCY``: requests of a sync that are in flight at once.
+    sync_concurrency: int = 8
+    #: ``STOREFRONT_RATE_LIMIT_SHARE``: how much of Polar's rate limit a sync may use.
+    rate_limit_share: float = 0.8
     #: ``STOREFRONT_PAGE_TIMEOUT_SECONDS``: how long a page may wait for Polar, at the most.
     page_timeout_seconds: float = 2.0
     #: ``STOREFRONT_PAGE_MAX_AGE_SECONDS``: how long a cache may keep an anonymous page.
     page_max_age_seconds: int = 60
+    #: ``STOREFRONT_STALE_WHILE_REVALIDATE_SECONDS``: how long after that a cache may still give it
+    #: while it asks for a new one.
+    stale_while_revalidate_seconds: int = 300
+    #: ``STOREFRONT_STALE_IF_ERROR_SECONDS``: and how long where the site does not answer.
+    stale_if_error_seconds: int = 86400
+    #: ``STOREFRONT_PREPARED_PAGES``: which pages are kept ready, instead of rendered each time.
+    prepared_pages: PreparedPages = "auto"
+    #: ``STOREFRONT_COMPRESS_PAGES``: send prepared pages compressed to browsers that take it.
+    compress_pages: bool = True
     #: ``STOREFRONT_CACHE_DIR``: where the catalogue is kept when no ``Cache`` is passed.
     cache_dir: Path | None = None
+    #: ``STOREFRONT_DATABASE_URL``: SQLAlchemy's URL; None for SQLite in the instance folder. It
+    #: may carry a password.
+    database_url: Secret | None = field(default=None, repr=False)
+    #: ``POLAR_WEBHOOK_SECRET``: of the webhook endpoints, several while one replaces the other.
+    webhook_secrets: tuple[Secret, ...] = field(default=(), repr=False)
     #: ``STOREFRONT_LOCALE``: language of the pages, and how prices and dates are written.
     locale: str = "en"
     #: ``STOREFRONT_UNKNOWN_REFERENCE``: what a button to nowhere does.
@@ -91,9 +112,20 @@ class Settings:
             catalog_ttl_seconds=read("STOREFRONT_CATALOG_TTL_SECONDS", _seconds, 300.0),
             sync_on_start=read("STOREFRONT_SYNC_ON_START", _boolean, True),
             sync_timeout_seconds=read("STOREFRONT_SYNC_TIMEOUT_SECONDS", _seconds, 15.0),
+            sync_deadline_seconds=read("STOREFRONT_SYNC_DEADLINE_SECONDS", _seconds, 900.0),
+            sync_concurrency=read("STOREFRONT_SYNC_CONCURRENCY", _concurrency, 8),
+            rate_limit_share=read("STOREFRONT_RATE_LIMIT_SHARE", _share, 0.8),
             page_timeout_seconds=read("STOREFRONT_PAGE_TIMEOUT_SECONDS", _seconds, 2.0),
             page_max_age_seconds=read("STOREFRONT_PAGE_MAX_AGE_SECONDS", _whole_number, 60),
+            stale_while_revalidate_seconds=read(
+                "STOREFRONT_STALE_WHILE_REVALIDATE_SECONDS", _whole_number, 300
+            ),
+            stale_if_error_seconds=read("STOREFRONT_STALE_IF_ERROR_SECONDS", _whole_number, 86400),
+            prepared_pages=read("STOREFRONT_PREPARED_PAGES", _prepared_pages, "auto"),
+            compress_pages=read("STOREFRONT_COMPRESS_PAGES", _boolean, True),
             cache_dir=read("STOREFRONT_CACHE_DIR", _path, None),
+            database_url=read("STOREFRONT_DATABASE_URL", _database_url, None),
+            webhook_secrets=read("POLAR_WEBHOOK_SECRET", _webhook_secrets, ()),
             locale=read("STOREFRONT_LOCALE", _locale, "en"),
             unknown_reference=read("STOREFRONT_UNKNOWN_REFERENCE", _unknown_reference, "auto"),
             image_hosts=read("STOREFRONT_IMAGE_HOSTS", _hosts, ()),
@@ -111,12 +143,21 @@ NAMES: Final = frozenset(
         "POLAR_ORGANIZATION_ID",
         "POLAR_PORT",
         "POLAR_SEED",
+        "POLAR_WEBHOOK_SECRET",
         "STOREFRONT_CATALOG_TTL_SECONDS",
         "STOREFRONT_SYNC_ON_START",
         "STOREFRONT_SYNC_TIMEOUT_SECONDS",
+        "STOREFRONT_SYNC_DEADLINE_SECONDS",
+        "STOREFRONT_SYNC_CONCURRENCY",
+        "STOREFRONT_RATE_LIMIT_SHARE",
         "STOREFRONT_PAGE_TIMEOUT_SECONDS",
         "STOREFRONT_PAGE_MAX_AGE_SECONDS",
+        "STOREFRONT_STALE_WHILE_REVALIDATE_SECONDS",
+        "STOREFRONT_STALE_IF_ERROR_SECONDS",
+        "STOREFRONT_PREPARED_PAGES",
+        "STOREFRONT_COMPRESS_PAGES",
         "STOREFRONT_CACHE_DIR",
+        "STOREFRONT_DATABASE_URL",
         "STOREFRONT_LOCALE",
         "STOREFRONT_UNKNOWN_REFERENCE",
         "STOREFRONT_IMAGE_HOSTS",
@@ -247,6 +288,28 @@ def _whole_number(value: Any) -> int:
     return number
 
 
+def _concurrency(value: Any) -> int:
+    message = "a whole number from 1 to 32 is needed"
+    try:
+        number = _whole_number(value)
+    except ValueError:
+        raise ValueError(message) from None
+    if not 1 <= number <= 32:
+        raise ValueError(message)
+    return number
+
+
+def _share(value: Any) -> float:
+    message = "a number above 0 and up to 1 is needed, such as 0.8 for four fifths"
+    try:
+        share = _seconds(value)
+    except ValueError:
+        raise ValueError(message) from None
+    if share > 1:
+        raise ValueError(message)
+    return share
+
+
 def _port(value: Any) -> int:
     message = "a port is needed, from 1 to 65535"
     try:
@@ -308,6 +371,53 @@ def _unknown_reference(value: Any) -> UnknownReferencePolicy:
         )
     policy: UnknownReferencePolicy = value
     return policy
+
+
+def _prepared_pages(value: Any) -> PreparedPages:
+    if value not in ("auto", "always", "never"):
+        raise ValueError("it may be 'auto', 'always' or 'never'")
+    choice: PreparedPages = value
+    return choice
+
+
+def _database_url(value: Any) -> Secret:
+    if isinstance(value, Secret):
+        value = value.reveal()
+    name = "STOREFRONT_DATABASE_URL"
+    scheme = str(value).partition(":")[0] if isinstance(value, str) else ""
+    # Heroku and others still hand out postgres://, which SQLAlchemy does not know.
+    if scheme in ("postgres", "postgresql"):
+        value = f"postgresql+psycopg:{value.partition(':')[2]}"
+        scheme = "postgresql+psycopg"
+    if scheme not in ("sqlite", "postgresql+psycopg"):
+        raise ConfigurationError(
+            name,
+            "the value is no URL of a database that is supported. It may be such as "
+            "'postgresql://user:password@host/name' or 'sqlite:////var/lib/site/shop.db'.",
+        )
+    if scheme != "sqlite" and find_spec("psycopg") is None:
+        raise ConfigurationError(
+            name,
+            "PostgreSQL needs the package psycopg: "
+            "pip install 'flask-polar-storefront[postgresql]'.",
+        )
+    return Secret(value)
+
+
+def _webhook_secrets(value: Any) -> tuple[Secret, ...]:
+    given = value if isinstance(value, (list, tuple)) else [value]
+    texts = [one.reveal() if isinstance(one, Secret) else one for one in given]
+    if not all(isinstance(one, str) for one in texts):
+        raise ConfigurationError("POLAR_WEBHOOK_SECRET", "a string, or a list of them, is needed.")
+    # Several in one value, as an environment variable has them: no secret has a space or comma.
+    secrets = [part for one in texts for part in one.replace(",", " ").split()]
+    if not all(part.isascii() and part.isprintable() for part in secrets):
+        raise ConfigurationError(
+            "POLAR_WEBHOOK_SECRET",
+            "the value has characters that no webhook secret has. "
+            "Was it copied with something around it?",
+        )
+    return tuple(Secret(part) for part in secrets)
 
 
 def _hosts(value: Any) -> tuple[str, ...]:

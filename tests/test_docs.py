@@ -84,6 +84,7 @@ def _field(name: str) -> str:
         "polar_organization_id": "organization_id",
         "polar_port": "local_port",
         "polar_seed": "local_seed",
+        "polar_webhook_secret": "webhook_secrets",
     }
     return renamed.get(field, field)
 

@@ -1,0 +1,1 @@
+"""Each figure that the documentation quotes, as a command that prints it."""

@@ -1,0 +1,229 @@
+"""The connections: one engine a process, errors that show no password, transactions that hold."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from storefront.errors import DatabaseUnavailable
+from storefront.secret import Secret
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+#: Seconds to wait for a connection, and for another process's transaction to end.
+_CONNECT_SECONDS = 2
+_BUSY_SECONDS = 10
+
+
+class Database:
+    """The shop's database: SQLite in ``folder``, or what ``url`` names.
+
+    Nothing is opened, nor SQLAlchemy imported, before the first use. SQLite's tables are made or
+    upgraded then; PostgreSQL's by ``flask storefront db upgrade`` only, for there they may belong
+    to somebody else than the site's own user.
+    """
+
+    def __init__(self, url: Secret | None, folder: Path) -> None:
+        self._url = url
+        self._file = folder / "storefront.db"
+        self._engine: sa.Engine | None = None
+        self._process = os.getpid()
+        self._ready = False
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Database {self}>"
+
+    def __str__(self) -> str:
+        """What it is, without user and password."""
+        if self._url is None:
+            return f"SQLite, {self._file}"
+        import sqlalchemy as sa
+
+        try:
+            url = sa.make_url(self._url.reveal())
+        except sa.exc.ArgumentError:
+            return "STOREFRONT_DATABASE_URL"
+        if url.get_backend_name() == "sqlite":
+            return f"SQLite, {url.database}"
+        return f"PostgreSQL, {url.database} on {url.host or 'this machine'}"
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines can have the same one: SQLite is this machine's."""
+        return self._url is not None and not self._url.reveal().startswith("sqlite")
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction that only reads.
+
+        :raises DatabaseUnavailable: when the database does not do it.
+        """
+        with self._transaction(write=False) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction that writes: committed at the end, undone when the block raises.
+
+        SQLite's other writers wait from its start on, so that what is read in it stays true.
+
+        :raises DatabaseUnavailable: when the database does not do it.
+        """
+        with self._transaction(write=True) as connection:
+            yield connection
+
+    def upgrade(self) -> tuple[int, int]:
+        """Make or upgrade the tables; gives the version before, and after.
+
+        :raises DatabaseUnavailable: when that can't be done.
+        """
+        from storefront.database.upgrades import upgrade
+
+        with self._guarded(), self._connect(write=True) as connection:
+            return upgrade(connection)
+
+    def versions(self) -> tuple[int, int]:
+        """The tables' version, 0 where there are none, and the one that this release needs.
+
+        :raises DatabaseUnavailable: when the database does not answer.
+        """
+        from storefront.database.upgrades import VERSION, read_version
+
+        with self._guarded(), self._connect(write=False) as connection:
+            return read_version(connection), VERSION
+
+    def close(self) -> None:
+        """Close the connections. A later call opens new ones."""
+        with self._lock:
+            if self._engine is not None and self._process == os.getpid():
+                self._engine.dispose()
+            self._engine = None
+
+    @contextmanager
+    def _transaction(self, *, write: bool) -> Iterator[sa.Connection]:
+        self._prepare()
+        with self._guarded(), self._connect(write=write) as connection:
+            yield connection
+
+    def _prepare(self) -> None:
+        """Once a process: see that the tables are there, and of the right version."""
+        if self._ready:
+            return
+        if self.is_shared:
+            found, needed = self.versions()
+            if found != needed:
+                raise DatabaseUnavailable(
+                    f"The tables in {self} are "
+                    + (f"of version {found}, not {needed}" if found else "not there yet")
+                    + ". Run: flask storefront db upgrade"
+                )
+        else:
+            self.upgrade()
+        self._ready = True
+
+    @contextmanager
+    def _connect(self, *, write: bool) -> Iterator[sa.Connection]:
+        with self._current_engine().connect() as plain:
+            connection = plain.execution_options(storefront_write=write)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Errors of the driver name hosts and users, and their frames hold passwords."""
+        import sqlalchemy as sa
+
+        try:
+            yield
+        except sa.exc.SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            failure = DatabaseUnavailable(
+                f"The database ({self}) does not answer as it should: {_reason(cause)}"
+            )
+            # An error of the caller's own SQL is his, and he has to see where it came from.
+            if isinstance(error, sa.exc.ProgrammingError | sa.exc.IntegrityError):
+                raise
+        else:
+            return
+        raise failure from None
+
+    def _current_engine(self) -> sa.Engine:
+        engine = self._engine
+        if engine is not None and self._process == os.getpid():
+            return engine
+        if self._process != os.getpid():
+            # Whoever held it when this process was forked does not run here.
+            self._lock = threading.Lock()
+        with self._lock:
+            if self._engine is not None and self._process != os.getpid():
+                # After a fork both processes would talk over one connection.
+                self._engine.dispose(close=False)
+                self._engine = None
+            if self._engine is None:
+                self._engine = self._open()
+                self._process = os.getpid()
+            return self._engine
+
+    def _open(self) -> sa.Engine:
+        import sqlalchemy as sa
+
+        if self._url is not None and self.is_shared:
+            return sa.create_engine(
+                self._url.reveal(),
+                hide_parameters=True,
+                pool_pre_ping=True,
+                pool_timeout=_CONNECT_SECONDS,
+                connect_args={
+                    "connect_timeout": _CONNECT_SECONDS,
+                    "options": f"-c statement_timeout={_BUSY_SECONDS * 1000} "
+                    f"-c lock_timeout={_BUSY_SECONDS * 1000} -c timezone=UTC",
+                },
+            )
+        if self._url is None:
+            try:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DatabaseUnavailable(
+                    f"The instance folder {self._file.parent} can't be made ({error.strerror}). "
+                    "Set STOREFRONT_DATABASE_URL."
+                ) from None
+            url = sa.URL.create("sqlite", database=str(self._file))
+        else:
+            url = sa.make_url(self._url.reveal())
+        engine = sa.create_engine(
+            url, hide_parameters=True, connect_args={"timeout": _BUSY_SECONDS}
+        )
+        sa.event.listen(engine, "connect", _set_up_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+
+def _set_up_sqlite(connection: Any, _: object) -> None:
+    # The driver's own idea of when a transaction begins is too late: see _begin_sqlite.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")  # a paid order must survive the power going
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A transaction that reads first and writes then fails when another has written in between,
+    # and waiting does not help it. So who is going to write says so at once.
+    write = connection.get_execution_options().get("storefront_write", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _reason(cause: BaseException) -> str:
+    """The first line of what the driver says, without what it was connecting to."""
+    text = str(cause).strip().partition("\n")[0]
+    if "connection" in text.lower() and ("failed" in text or "refused" in text):
+        return f"no connection ({type(cause).__name__}). Is it running, and may this site in?"
+    return f"{text or type(cause).__name__}."
