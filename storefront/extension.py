@@ -12,7 +12,7 @@ from flask_caching import Cache
 from storefront.buttons import Prefill, make_button
 from storefront.caching import own_cache, usable_cache
 from storefront.catalog import Catalog, CatalogStore
-from storefront.cli import create_commands
+from storefront.cli import Commands
 from storefront.errors import ConfigurationError, UnknownReference
 from storefront.polar import Client
 from storefront.rendering import Helpers
@@ -92,7 +92,7 @@ class Storefront:
             embedded=_start_embedded(settings) if settings.embedded else None,
         )
         app.extensions[EXTENSION_NAME] = state
-        app.cli.add_command(create_commands())
+        app.cli.add_command(Commands())
         # Templates and static files have to be there for macros without the pages as well, and
         # behind the host's own, which override them: what a blueprint without routes does.
         app.register_blueprint(

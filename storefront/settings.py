@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
 
-from babel import Locale, UnknownLocaleError
-
 from storefront.errors import ConfigurationError
 from storefront.polar.servers import Server
 from storefront.secret import Secret
@@ -357,6 +355,8 @@ def _existing_file(value: Any) -> Path:
 
 
 def _locale(value: Any) -> str:
+    from babel import Locale, UnknownLocaleError
+
     try:
         return str(Locale.parse(str(value).replace("-", "_")))
     except (ValueError, UnknownLocaleError):

@@ -2,7 +2,8 @@
 
 Messages are English and stand in the code and the templates; their translations are gettext
 catalogues in ``storefront/translations/<locale>/LC_MESSAGES/storefront.po``, read as they are:
-nothing needs compiling, and a site may be installed from source.
+nothing needs compiling, and a site may be installed from source. Babel is imported by what uses it,
+so that a site starts without the parts that it does not need at once.
 """
 
 from __future__ import annotations
@@ -10,12 +11,10 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from importlib import resources
+from typing import TYPE_CHECKING
 
-from babel import Locale
-from babel.dates import format_date
-from babel.messages.pofile import read_po
-from babel.numbers import format_currency, format_percent, get_currency_precision
-from babel.units import format_unit
+if TYPE_CHECKING:
+    from babel import Locale
 
 _INTERVALS = ("day", "week", "month", "year")
 
@@ -24,6 +23,8 @@ class Texts:
     """Words, amounts, durations and dates as one locale writes them."""
 
     def __init__(self, locale: str) -> None:
+        from babel import Locale
+
         self.locale = Locale.parse(locale)
         self._messages = _read_messages(self.locale)
 
@@ -47,6 +48,8 @@ class Texts:
 
         Fractions of a minor unit, as usage prices have them, are kept.
         """
+        from babel.numbers import format_currency, get_currency_precision
+
         code = currency.upper()
         value = Decimal(amount).scaleb(-get_currency_precision(code))
         exact = isinstance(amount, int) or amount == amount.to_integral_value()
@@ -54,11 +57,15 @@ class Texts:
 
     def percent(self, basis_points: int) -> str:
         """Hundredths of a percent as a percentage: 2000 is ``20%``."""
+        from babel.numbers import format_percent
+
         value = Decimal(basis_points) / 10_000
         return format_percent(value, locale=self.locale, decimal_quantization=False)
 
     def duration(self, interval: str, count: int) -> str:
         """``14 days``; an interval that is not known here is said as it came."""
+        from babel.units import format_unit
+
         if interval not in _INTERVALS:
             return f"{count} {interval}"
         return format_unit(count, f"duration-{interval}", locale=self.locale)
@@ -78,6 +85,8 @@ class Texts:
 
     def date(self, moment: datetime) -> str:
         """A day, in words: ``Nov 22, 2026`` (in UTC)."""
+        from babel.dates import format_date
+
         return format_date(moment, locale=self.locale)
 
 
@@ -92,6 +101,8 @@ def _read_messages(locale: Locale) -> dict[str, str]:
         if not file.is_file():
             continue
         with file.open("rb") as source:
+            from babel.messages.pofile import read_po
+
             for message in read_po(source, locale=name):
                 if message.id and message.string and not message.fuzzy:
                     messages[str(message.id)] = str(message.string)

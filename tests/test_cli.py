@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 from flask import Flask
 
-from storefront.cli import create_commands
+from storefront.cli.commands import create_commands
 from storefront.cli.tables import table
 from storefront.emulator import LocalPolar
 from storefront.emulator.app import Token

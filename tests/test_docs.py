@@ -16,7 +16,7 @@ from flask import Flask
 
 import storefront
 from storefront import settings
-from storefront.cli import create_commands
+from storefront.cli.commands import create_commands
 from storefront.emulator.__main__ import _parser
 from storefront.polar import Server
 from storefront.rendering import Helpers

@@ -1,4 +1,4 @@
-"""The command group ``storefront``, with everything in it."""
+"""Everything in the command group ``storefront``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,8 @@ from storefront.cli.products import make_products
 
 
 def create_commands() -> Group:
-    """The command group ``storefront``."""
-    group = Group(
-        "storefront",
-        help="The shop on Polar: look at what it sells, keep its checkout links, find mistakes.\n\n"
-        "Start with 'flask storefront doctor', which says what is wrong and how to mend it.",
-    )
+    """All commands, in a group of their own: what ``flask storefront`` leads to."""
+    group = Group("storefront")
     links = make_links()
     add_link_changes(links)
     add_link_series(links)

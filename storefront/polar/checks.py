@@ -44,7 +44,8 @@ _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::([0-9]{0,5}))?", re.IGNORECASE)
 # What is not ASCII is brought into it by Polar. A name has no longer parts than that.
 _LABEL = r"(?!xn--[^.]*[^.\x00-\x7f])[a-z0-9_\x80-\U0010ffff-]{1,63}"
-_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?", re.IGNORECASE)
+# Not compiled before it is needed, which takes longer than all else in this module together.
+_HOST = rf"{_LABEL}(\.{_LABEL})*\.?"
 _ENDS_IN_NUMBER = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 # Halves of a surrogate pair can't be sent at all; Polar's database fails on NUL.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -200,7 +201,7 @@ def _is_host(host: str) -> bool:
             ipaddress.IPv4Address(host)
     except ValueError:
         return False
-    return host.startswith("[") or _HOST.fullmatch(host) is not None
+    return host.startswith("[") or re.fullmatch(_HOST, host, re.IGNORECASE) is not None
 
 
 def _success_url(field: str, value: object) -> None:
