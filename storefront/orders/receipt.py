@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from storefront.errors import PolarInvalidRequest, PolarNotFound
-from storefront.polar import Checkout, Client, Order
+from storefront.polar import Checkout, Client, Order, OrderCustomer
 
 #: What became of a checkout: ``paid`` has a receipt; ``waiting`` is confirmed and not yet an
 #: order; ``open`` was not paid; the rest is what it says.
@@ -46,7 +46,8 @@ class Receipt:
     Trials, free products and full discounts give a receipt with a total of 0.
     """
 
-    checkout_id: str
+    #: None for an order that no checkout began, as a subscription's renewal may be.
+    checkout_id: str | None
     order_id: str
     #: The invoice number, or None where Polar gives none.
     number: str | None
@@ -68,6 +69,9 @@ class Receipt:
     seats: int | None
     units: int | None
     is_subscription: bool
+    subscription_id: str | None
+    #: ``purchase``, ``subscription_create``, ``subscription_cycle`` (a renewal), …
+    billing_reason: str
     #: When a trial ends and the first payment is taken, or None.
     trial_ends_at: datetime | None
     #: UTM parameters, ``reference_id`` and the link's own metadata.
@@ -82,6 +86,8 @@ class Outcome:
 
     state: OutcomeState
     receipt: Receipt | None = None
+    #: The order behind the receipt, as Polar gave it.
+    order: Order | None = field(default=None, repr=False)
 
 
 def read_outcome(client: Client, checkout_id: str, *, timeout: float) -> Outcome:
@@ -109,15 +115,25 @@ def read_outcome(client: Client, checkout_id: str, *, timeout: float) -> Outcome
         timeout=max(ends - time.monotonic(), 0.05),
     )
     for order in orders:
-        if order.status in _PAID:
-            return Outcome("paid", _receipt(checkout, order))
+        if is_paid(order):
+            return Outcome("paid", make_receipt(order, checkout), order)
     return Outcome("waiting")
 
 
-def _receipt(checkout: Checkout, order: Order) -> Receipt:
+def is_paid(order: Order) -> bool:
+    """Whether the money has come in, whatever happened to it later; 0 counts as money."""
+    return order.status in _PAID
+
+
+def make_receipt(order: Order, checkout: Checkout | None = None) -> Receipt:
+    """A receipt from an order alone; with its checkout it tells of the benefits as well."""
+    checkout = checkout or Checkout(id="")
+    customer = order.customer or OrderCustomer()
+    began = order.subscription
+    trial = began.trial_end if began and began.status == "trialing" else None
     product = order.product or checkout.product
     return Receipt(
-        checkout_id=checkout.id,
+        checkout_id=checkout.id or order.checkout_id,
         order_id=order.id,
         number=order.invoice_number,
         status=order.status,
@@ -140,12 +156,14 @@ def _receipt(checkout: Checkout, order: Order) -> Receipt:
         seats=order.seats,
         units=order.units,
         is_subscription=order.subscription_id is not None,
-        trial_ends_at=checkout.trial_end,
+        subscription_id=order.subscription_id,
+        billing_reason=order.billing_reason,
+        trial_ends_at=checkout.trial_end or trial,
         metadata=MappingProxyType(dict(order.metadata)),
         customer=Customer(
             id=order.customer_id or checkout.customer_id or "",
-            email=checkout.customer_email,
-            name=checkout.customer_name,
-            external_id=checkout.external_customer_id,
+            email=checkout.customer_email or customer.email,
+            name=checkout.customer_name or customer.name,
+            external_id=checkout.external_customer_id or customer.external_id,
         ),
     )

@@ -256,8 +256,33 @@ class OrderItem(Model, frozen=True, kw_only=True):
     tax_amount: int = 0
 
 
+class OrderCustomer(Model, frozen=True, kw_only=True):
+    """Who an order is for. The repr leaves out who that is: it may end up in a log."""
+
+    id: str = ""
+    email: str | None = None
+    name: str | None = None
+    external_id: str | None = None
+    organization_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"OrderCustomer(id={self.id!r})"
+
+
+class OrderSubscription(TimedModel, frozen=True, kw_only=True):
+    """The subscription that an order began, or renewed."""
+
+    id: str = ""
+    status: str = "active"
+    trial_end: datetime | None = None
+    current_period_end: datetime | None = None
+
+
 class Order(TimedModel, frozen=True, kw_only=True):
-    """An order. ``status``: ``pending``, ``paid``, ``refunded``, ``partially_refunded``, …"""
+    """An order. ``status``: ``pending``, ``paid``, ``refunded``, ``partially_refunded``, …
+
+    ``refunded_amount`` is without tax, as ``net_amount`` is.
+    """
 
     id: str
     status: str = "pending"
@@ -280,7 +305,9 @@ class Order(TimedModel, frozen=True, kw_only=True):
     product: Product | None = None
     discount: Discount | None = None
     subscription_id: str | None = None
+    subscription: OrderSubscription | None = None
     checkout_id: str | None = None
+    customer: OrderCustomer | None = None
     metadata: Metadata = {}
     custom_field_data: dict[str, Any] = {}
     created_at: datetime | None = None

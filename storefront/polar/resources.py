@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -93,11 +94,15 @@ class Orders(Resource[Order]):
         checkout_id: Ids = None,
         customer_id: Ids = None,
         product_id: Ids = None,
+        status: Ids = None,
+        created_after: datetime | None = None,
         timeout: float | None = None,
     ) -> Page[Order]:
         """Read one page; newest first, unless ``sorting`` says otherwise.
 
         The order of a checkout that has just succeeded may take some moments to appear.
+        ``status`` is one or several of ``pending``, ``paid``, ``refunded`` and
+        ``partially_refunded``.
         ``sorting`` takes ``created_at``, ``status``, ``invoice_number``, ``amount``,
         ``net_amount``, ``customer``, ``product``, ``discount`` and ``subscription``.
         """
@@ -106,6 +111,8 @@ class Orders(Resource[Order]):
             "checkout_id": uuids("checkout_id", checkout_id),
             "customer_id": uuids("customer_id", customer_id),
             "product_id": uuids("product_id", product_id),
+            "status": status,
+            "created_after": created_after.isoformat() if created_after else None,
         }
         return self._page(filters, page, limit, sorting, timeout)
 
