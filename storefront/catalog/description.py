@@ -7,8 +7,6 @@ import re
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
-import nh3
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 #: Characters of a description that are rendered; the rest is cut. Nested openings cost
@@ -31,6 +29,9 @@ def render_description(source: str | None, *, image_hosts: Collection[str] = ())
     """
     if not source:
         return Markup()
+    import nh3
+    from markdown_it import MarkdownIt
+
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     tokens = parser.parse(source[:MAX_CHARACTERS])
     for token in tokens:
@@ -58,6 +59,8 @@ def render_description(source: str | None, *, image_hosts: Collection[str] = ())
 
 def summarize(description: Markup) -> str:
     """The start of a rendered description's first paragraph, as plain text."""
+    import nh3
+
     paragraphs = re.findall(r"<p>(.*?)</p>", description, flags=re.DOTALL)
     texts = (
         " ".join(html.unescape(nh3.clean(paragraph.replace("<br>", " "), tags=set())).split())
