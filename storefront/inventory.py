@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from storefront.catalog import Catalog, CatalogStore
+from storefront.catalog import LINK_METADATA_KEY, Catalog, CatalogStore, Snapshot
 from storefront.catalog.pricing import describe_pricing
-from storefront.catalog.slugs import assign_slugs
-from storefront.catalog.snapshot import LINK_METADATA_KEY
+from storefront.catalog.records import decode_link, decode_product
 from storefront.catalog.sync import Progress, read_snapshot
 from storefront.errors import UnknownReference
 from storefront.linkfile import NAME_KEY
@@ -114,19 +113,18 @@ def read_inventory(
 
     :raises PolarError: when any part of it can't be read.
     """
-    snapshot, _ = read_snapshot(client, organization_id=organization_id, progress=progress)
-    slugs = assign_slugs(snapshot.products, _slugs_in_use(store, snapshot.products))
-    snapshot = msgspec.structs.replace(snapshot, slugs=slugs)
-    by_id = {product.id: product for product in snapshot.products}
+    snapshot, _ = read_snapshot(
+        client, organization_id=organization_id, previous=_last(store), progress=progress
+    )
+    by_id = {id_: decode_product(record) for id_, record in snapshot.product_records.items()}
+    links = map(decode_link, snapshot.link_records.values())
     return Inventory(
-        products=tuple(reversed(snapshot.products)),
+        products=tuple(reversed(by_id.values())),
         links=tuple(
-            msgspec.structs.replace(
-                record.link, products=tuple(by_id[id_] for id_ in record.product_ids)
-            )
-            for record in snapshot.links
+            msgspec.structs.replace(link, products=tuple(by_id[id_] for id_ in ids))
+            for link, ids in links
         ),
-        slugs=slugs,
+        slugs=snapshot.slugs(),
         catalog=Catalog(snapshot, texts, image_hosts=()),
         texts=texts,
     )
@@ -185,21 +183,12 @@ def why_not_sold(product: Product) -> str:
     return "is a draft" if product.visibility == "draft" else ""
 
 
-def _slugs_in_use(store: CatalogStore, products: Sequence[Product]) -> dict[str, str]:
+def _last(store: CatalogStore) -> Snapshot | None:
+    """What the shop has, where the slugs in use stand."""
     store.warm_up()  # takes over what the workers have; asks Polar only if they have nothing
-    catalog = store.loaded()
-    if catalog is None:
+    if store.snapshot() is None:
         store.sync()
-        catalog = store.loaded()
-    slugs = {}
-    for product in products:
-        try:
-            found = catalog.find(product.id).product if catalog is not None else None
-        except UnknownReference:
-            continue
-        if found is not None and found.id == product.id:
-            slugs[product.id] = found.slug
-    return slugs
+    return store.snapshot()
 
 
 def _known(names: Iterable[str]) -> str:

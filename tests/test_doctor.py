@@ -17,8 +17,8 @@ from flask_caching import Cache
 
 import storefront.doctor
 from storefront import Storefront, Visitor
-from storefront.catalog import Catalog
-from storefront.catalog.snapshot import Snapshot
+from storefront.catalog import Catalog, Snapshot
+from storefront.catalog.records import encode_link, encode_product
 from storefront.doctor import Facts, Finding, Level, examine
 from storefront.emulator import LocalPolar
 from storefront.emulator.app import Token
@@ -46,7 +46,9 @@ def inventory(
     texts = Texts("en")
     slugs = {product.id: product.name.lower() for product in products}
     snapshot = Snapshot.of(
-        products, links if known else (), read_at=datetime.now(UTC), slugs=slugs, old_slugs={}
+        {product.id: encode_product(product) for product in products},
+        {link.id: encode_link(link) for link in links} if known else {},
+        read_at=datetime.now(UTC),
     )
     catalog = Catalog(snapshot, texts, image_hosts=())
     return Inventory(products, links, slugs, catalog, texts)

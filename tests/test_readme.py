@@ -19,7 +19,7 @@ import requests
 from flask import Flask, render_template_string
 from markupsafe import escape
 
-import storefront.catalog.snapshot
+import storefront.catalog
 from storefront import Storefront
 from storefront.emulator import LocalPolar
 from storefront.emulator.__main__ import _parser, _store
@@ -374,4 +374,4 @@ def test_custom_properties() -> None:
 def test_the_picture_shows_what_is_there() -> None:
     """The classes in the picture of the data's way exist."""
     for name in re.findall(r"\b(?:Snapshot|Catalog)\b", block("run: picture")):
-        assert hasattr(storefront.catalog.snapshot, name)
+        assert hasattr(storefront.catalog, name)

@@ -5,10 +5,23 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-
-from storefront.polar.models import Product
+from datetime import datetime
+from typing import Any, Protocol
 
 _MAX_LENGTH = 80
+
+
+class Named(Protocol):
+    """Of a product, what its address is made of."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
+    @property
+    def created_at(self) -> datetime | None: ...
 
 
 def slugify(text: str) -> str:
@@ -22,31 +35,34 @@ def slugify(text: str) -> str:
     return words[:_MAX_LENGTH].strip("-")
 
 
-def assign_slugs(products: Sequence[Product], previous: Mapping[str, str]) -> dict[str, str]:
-    """Give each product its slug: from ``metadata.slug``, else from its name.
+def wanted_slug(product: Named) -> str:
+    """The slug that a product asks for: ``metadata.slug``, else its name."""
+    chosen = product.metadata.get("slug")
+    slug = slugify(chosen) if isinstance(chosen, str) else ""
+    return slug or slugify(product.name) or f"product-{product.id[:8]}"
+
+
+def assign_slugs(products: Sequence[Named], previous: Mapping[str, str]) -> dict[str, str]:
+    """Give each product the slug that it wants, or one like it.
 
     ``previous`` is what was assigned last time, by product id. Of two products that want the
     same slug, the one that has it keeps it, else the older gets it; the other's ends in the
     start of its id. Archived products count too, so that archiving one moves no other.
     """
+    wanted = {product.id: wanted_slug(product) for product in products}
 
-    def wanted(product: Product) -> str:
-        chosen = product.metadata.get("slug")
-        slug = slugify(chosen) if isinstance(chosen, str) else ""
-        return slug or slugify(product.name) or f"product-{product.id[:8]}"
-
-    def order(product: Product) -> tuple[bool, str, str]:
-        newcomer = previous.get(product.id) != wanted(product)
+    def order(product: Named) -> tuple[bool, str, str]:
+        newcomer = previous.get(product.id) != wanted[product.id]
         created = product.created_at.isoformat() if product.created_at else ""
         return (newcomer, created, product.id)
 
     taken: set[str] = set()
     slugs: dict[str, str] = {}
     for product in sorted(products, key=order):
-        slug = wanted(product)
+        slug = wanted[product.id]
         length = 6
         while slug in taken:
-            slug = f"{wanted(product)}-{product.id[:length]}"
+            slug = f"{wanted[product.id]}-{product.id[:length]}"
             length += 6
         taken.add(slug)
         slugs[product.id] = slug

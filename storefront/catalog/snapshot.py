@@ -1,399 +1,359 @@
-"""The catalogue as pages read it: immutable, with every word prepared.
+"""What one reading of Polar found: immutable, in pieces named by the hash of what they hold.
 
-``Snapshot`` is what was read from Polar and what the cache carries; ``Catalog`` is made of it,
-once, and swapped whole.
+Records stand in chunks of some hundred, one a line. A chunk ends after a record whose id says
+so, wherever that stands: a product that comes or goes changes one chunk, not all that follow. A
+small manifest names the chunks. Whoever has the manifest can fetch the chunks from anywhere: what
+does not hash to its name is not used, so nothing torn or mixed is ever put together.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
-from markupsafe import Markup
 
-from storefront.catalog.description import render_description, summarize
-from storefront.catalog.pricing import (
-    Pricing,
-    describe_discount,
-    describe_pricing,
-    describe_trial,
-    running_discount,
-)
-from storefront.errors import UnknownReference
-from storefront.polar.models import CheckoutLink, Model, Product
-from storefront.texts import Texts
+from storefront.catalog.records import decode_link, decode_naming, join_line, split_line
+from storefront.catalog.slugs import assign_slugs, remember_old_slugs, wanted_slug
+from storefront.errors import StorefrontError
 
-#: Metadata of a checkout link that keeps it off the product page: ``storefront`` = ``hidden``.
-LINK_METADATA_KEY = "storefront"
+#: The form of manifest, chunks and records. Another one is another shop's as far as this one knows.
+SCHEMA = 1
 
-_HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+#: A chunk ends after one record of this many, on the average.
+_RECORDS_A_CHUNK = 256
+_MAX_SERIAL = 1 << 62
+
+#: Gives the chunks of those names, as far as it has them.
+Fetch = Callable[[Sequence[str]], Mapping[str, bytes]]
 
 
-class LinkRecord(Model, frozen=True, kw_only=True):
-    """A checkout link with its products by id, so that none is carried twice."""
-
-    link: CheckoutLink
-    product_ids: tuple[str, ...]
+class ForeignBytes(StorefrontError):
+    """What was kept as a catalogue is none, or not whole."""
 
 
-class Snapshot(Model, frozen=True, kw_only=True):
-    """What one sync read: the form in which the catalogue travels and is kept (JSON)."""
+class ChunkName(NamedTuple):
+    """How the manifest names a chunk."""
 
+    hash: str
+    #: How many records it has.
+    records: int
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a snapshot is made of."""
+
+    schema: int
+    serial: int
+    version: str
     read_at: datetime
-    products: tuple[Product, ...]
-    links: tuple[LinkRecord, ...]
-    #: Slug by product id, of every product there is.
-    slugs: dict[str, str]
-    #: Product id by former slug.
-    old_slugs: dict[str, str] = msgspec.field(default_factory=dict)
+    changed_at: datetime
+    products: tuple[ChunkName, ...]
+    links: tuple[ChunkName, ...]
+    old_slugs: dict[str, str] = {}
+
+
+_manifests = msgspec.json.Decoder(Manifest)
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class Chunk:
+    """Some records, one a line."""
+
+    name: ChunkName
+    content: bytes
+
+    @classmethod
+    def of(cls, lines: Sequence[bytes]) -> Chunk:
+        """A chunk of those lines."""
+        content = b"\n".join(lines)
+        return cls(ChunkName(name_of(content), len(lines)), content)
+
+    def lines(self) -> list[bytes]:
+        """Its records, each without the line's end."""
+        return self.content.split(b"\n")
+
+    def mentions(self, id_: str) -> bool:
+        """Whether the id stands somewhere in it; if not, it has no such record."""
+        return msgspec.json.encode(id_) in self.content
+
+
+class Snapshot:
+    """Everything that was read, at one moment. ``serial`` orders snapshots, whatever clocks say."""
+
+    def __init__(
+        self,
+        *,
+        serial: int,
+        read_at: datetime,
+        changed_at: datetime,
+        products: Sequence[Chunk],
+        links: Sequence[Chunk],
+        old_slugs: Mapping[str, str],
+    ) -> None:
+        #: Higher is newer: the time of reading in milliseconds, and always above the last one's.
+        self.serial = serial
+        #: When it was read from Polar.
+        self.read_at = read_at
+        #: When what it holds was last found to be different.
+        self.changed_at = changed_at
+        self.product_chunks = tuple(products)
+        self.link_chunks = tuple(links)
+        #: Product id by former slug.
+        self.old_slugs: Mapping[str, str] = MappingProxyType(dict(old_slugs))
+        #: A short name of the contents, whenever they were read.
+        self.version = _version(self.product_chunks, self.link_chunks, old_slugs)
 
     @classmethod
     def of(
         cls,
-        products: Iterable[Product],
-        links: Iterable[CheckoutLink],
+        products: Mapping[str, bytes],
+        links: Mapping[str, bytes],
         *,
         read_at: datetime,
-        slugs: dict[str, str],
-        old_slugs: dict[str, str],
+        previous: Snapshot | None = None,
     ) -> Snapshot:
-        """A snapshot of whole products and links as the client gives them."""
-        return cls(
-            read_at=read_at,
-            products=tuple(products),
-            links=tuple(
-                LinkRecord(
-                    link=msgspec.structs.replace(
-                        link, products=(), product=None, product_price=None
-                    ),
-                    product_ids=tuple(product.id for product in link.products),
+        """A snapshot of those records, by id, in their order.
+
+        Products keep the slugs of ``previous`` where they can.
+        """
+        before = previous.slugs() if previous else {}
+        slugs = assign_slugs([decode_naming(record) for record in products.values()], before)
+        former = previous.old_slugs if previous else {}
+        return cls._following(
+            previous,
+            read_at,
+            _cut((id_, join_line(slugs[id_], record)) for id_, record in products.items()),
+            _cut(links.items()),
+            remember_old_slugs(slugs, before, former),
+        )
+
+    @classmethod
+    def assemble(cls, manifest: bytes, fetch: Fetch, *, known: Snapshot | None = None) -> Snapshot:
+        """The snapshot of a manifest; chunks that ``known`` has are not fetched.
+
+        :raises ForeignBytes: when the manifest is none, or a chunk is missing or not what its
+            name says.
+        """
+        try:
+            found = _manifests.decode(manifest)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            raise ForeignBytes("the manifest can't be read") from None
+        if found.schema != SCHEMA or not 0 < found.serial < _MAX_SERIAL:
+            raise ForeignBytes("the manifest is of another release")
+        if found.read_at.tzinfo is None or found.changed_at.tzinfo is None:
+            raise ForeignBytes("the manifest has times without a zone")
+        chunks = {chunk.name.hash: chunk for chunk in known.chunks()} if known else {}
+        names = [*found.products, *found.links]
+        missing = [name.hash for name in names if name.hash not in chunks]
+        contents = fetch(list(dict.fromkeys(missing))) if missing else {}
+        for name in names:
+            if name.hash not in chunks:
+                content = contents.get(name.hash)
+                if content is None:
+                    raise ForeignBytes("a chunk is missing")
+                if name_of(content) != name.hash:
+                    raise ForeignBytes("a chunk is not what its name says")
+                chunks[name.hash] = Chunk(name, content)
+        made = cls(
+            serial=found.serial,
+            read_at=found.read_at,
+            changed_at=found.changed_at,
+            products=[chunks[name.hash] for name in found.products],
+            links=[chunks[name.hash] for name in found.links],
+            old_slugs=found.old_slugs,
+        )
+        if made.version != found.version:
+            raise ForeignBytes("the manifest does not hold together")
+        return made
+
+    def with_changes(
+        self,
+        products: Mapping[str, bytes | None],
+        links: Mapping[str, bytes | None],
+        *,
+        read_at: datetime,
+    ) -> Snapshot:
+        """The same with those records changed or added; None removes one."""
+        lines: dict[str, bytes] = {}
+        for id_, record in products.items():
+            slug = self._kept_slug(id_, record)
+            if record is None or slug is None:
+                return Snapshot.of(
+                    _changed(self.product_records, products),
+                    _changed(self.link_records, links),
+                    read_at=read_at,
+                    previous=self,
                 )
-                for link in links
-            ),
-            slugs=slugs,
+            lines[id_] = join_line(slug, record)
+        return Snapshot._following(
+            self,
+            read_at,
+            _rewritten(self.product_chunks, lines, _product_id),
+            _rewritten(self.link_chunks, links, _link_id),
+            self.old_slugs,
+        )
+
+    @classmethod
+    def _following(
+        cls,
+        previous: Snapshot | None,
+        read_at: datetime,
+        products: Sequence[Chunk],
+        links: Sequence[Chunk],
+        old_slugs: Mapping[str, str],
+    ) -> Snapshot:
+        """The snapshot after ``previous``, of whose chunks it keeps those that are the same."""
+        serial = max(int(read_at.timestamp() * 1000), 1)
+        if previous is None:
+            old: dict[str, Chunk] = {}
+        else:
+            old = {chunk.name.hash: chunk for chunk in previous.chunks()}
+            serial = max(serial, previous.serial + 1)
+        made = cls(
+            serial=serial,
+            read_at=read_at,
+            changed_at=read_at,
+            products=[old.get(chunk.name.hash, chunk) for chunk in products],
+            links=[old.get(chunk.name.hash, chunk) for chunk in links],
             old_slugs=old_slugs,
         )
+        if previous is not None and previous.version == made.version:
+            made.changed_at = previous.changed_at
+        return made
 
-    def version(self) -> str:
-        """A short name of the contents, whenever they were read."""
-        content = msgspec.json.encode((self.products, self.links, self.slugs, self.old_slugs))
-        return hashlib.sha256(content).hexdigest()[:16]
-
-
-class Picture(NamedTuple):
-    """A product's picture."""
-
-    url: str
-    alt: str
-
-
-class BenefitText(NamedTuple):
-    """What a buyer gets; ``type`` is Polar's, ``text`` the merchant's words."""
-
-    type: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of several products that a checkout link holds."""
-
-    product_id: str
-    name: str
-    headline: str
-    #: Slug of its page, or None where it has none.
-    slug: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A checkout link as seen from one of its products: how it can be bought."""
-
-    link: CheckoutLink
-    product_id: str
-    #: ``20% off``, or empty.
-    discount: str = ""
-    #: The link's own trial, where it differs from the product's, or empty.
-    trial: str = ""
-    #: The quantity that the link fixes: ``Seats: 5``, or empty.
-    quantity: str = ""
-    #: All products that can be chosen on the checkout page; empty when there is only this one.
-    choices: tuple[Choice, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogProduct:
-    """A product that can be shown or sold."""
-
-    id: str
-    slug: str
-    name: str
-    summary: str
-    description: Markup
-    pricing: Pricing
-    pictures: tuple[Picture, ...]
-    benefits: tuple[BenefitText, ...]
-    #: The ways to buy it that differ to the buyer; the first is what a plain button uses.
-    offers: tuple[Offer, ...]
-    #: Whether it has a page: public and not archived.
-    listed: bool
-    is_subscription: bool
-
-
-class Found(NamedTuple):
-    """What a reference leads to."""
-
-    product: CatalogProduct
-    #: None when no link sells the product.
-    offer: Offer | None
-
-
-class Catalog:
-    """Everything that is for sale, at one moment. Never changes; reading it does no I/O."""
-
-    def __init__(self, snapshot: Snapshot, texts: Texts, *, image_hosts: Collection[str]) -> None:
-        self.read_at = snapshot.read_at
-        self.version = snapshot.version()
-        sellable = {p.id: p for p in snapshot.products if _is_sellable(p)}
-        links = [
-            link for record in snapshot.links if (link := _complete(record, sellable)) is not None
-        ]
-        builder = _Builder(snapshot, sellable, texts, image_hosts)
-        products = [builder.product(p, links) for p in sellable.values()]
-        self._by_id = {product.id: product for product in products}
-        self._by_slug = {product.slug: product for product in products}
-        self._old_slugs = dict(snapshot.old_slugs)
-        self._offers = {
-            link.id: builder.offer(link, self._by_id[link.products[0].id]) for link in links
-        }
-        self._links_by_label: dict[str, CheckoutLink] = {}
-        for link in sorted(links, key=_age):
-            if link.label:
-                self._links_by_label.setdefault(link.label, link)
-        self._links = {link.id: link for link in links}
-        self._texts = texts
-        #: The products that have a page, in the order of the catalogue page.
-        self.listed: tuple[CatalogProduct, ...] = tuple(p for p in products if p.listed)
-        #: Origins of all product pictures: what a Content-Security-Policy has to allow.
-        self.image_origins: tuple[str, ...] = tuple(
-            sorted({_origin(picture.url) for p in products for picture in p.pictures})
+    def manifest(self) -> bytes:
+        """What ``assemble`` makes it of again, with its chunks."""
+        return msgspec.json.encode(
+            Manifest(
+                schema=SCHEMA,
+                serial=self.serial,
+                version=self.version,
+                read_at=self.read_at,
+                changed_at=self.changed_at,
+                products=tuple(chunk.name for chunk in self.product_chunks),
+                links=tuple(chunk.name for chunk in self.link_chunks),
+                old_slugs=dict(self.old_slugs),
+            )
         )
 
-    def __iter__(self) -> Iterator[CatalogProduct]:
-        """The products that have a page."""
-        return iter(self.listed)
-
-    def __len__(self) -> int:
-        return len(self.listed)
+    def chunks(self) -> Iterator[Chunk]:
+        """All chunks, those of the products first."""
+        return chain(self.product_chunks, self.link_chunks)
 
     @property
-    def links(self) -> Mapping[str, CheckoutLink]:
-        """Every checkout link that can be opened, by id."""
-        return MappingProxyType(self._links)
+    def products(self) -> int:
+        """How many products there are, archived ones and drafts included."""
+        return sum(chunk.name.records for chunk in self.product_chunks)
 
-    def page(self, slug: str) -> CatalogProduct | None:
-        """The product whose page has that address; None for those that have no page."""
-        product = self._by_slug.get(slug)
-        return product if product is not None and product.listed else None
+    @property
+    def links(self) -> int:
+        """How many checkout links there are."""
+        return sum(chunk.name.records for chunk in self.link_chunks)
 
-    def moved(self, slug: str) -> CatalogProduct | None:
-        """The product that a former slug, or an id, leads to now."""
-        product = self._by_id.get(self._old_slugs.get(slug, slug.lower()))
-        return product if product is not None and product.listed else None
+    @property
+    def product_records(self) -> Mapping[str, bytes]:
+        """Each product's record by its id, in the catalogue's order. Made anew at each call."""
+        records = (split_line(line)[1] for chunk in self.product_chunks for line in chunk.lines())
+        return {decode_naming(record).id: record for record in records}
 
-    def find(self, reference: str, *, product: str | None = None) -> Found:
-        """What is sold under a product's slug or id, or a link's id or label.
+    @property
+    def link_records(self) -> Mapping[str, bytes]:
+        """Each link's record by its id, in Polar's order. Made anew at each call."""
+        lines = (line for chunk in self.link_chunks for line in chunk.lines())
+        return {_link_id(line): line for line in lines}
 
-        ``product`` (a slug or an id) chooses among the products of a link.
+    def slugs(self) -> Mapping[str, str]:
+        """Slug by product id, of every product there is."""
+        lines = (line for chunk in self.product_chunks for line in chunk.lines())
+        return {_product_id(line): split_line(line)[0] for line in lines}
 
-        :raises UnknownReference: when there is none, or ``product`` is not on the link.
-        """
-        key = reference.strip()
-        chosen = self._by_slug.get(key) or self._by_id.get(key.lower())
-        if chosen is None:
-            link = self._links.get(key.lower()) or self._links_by_label.get(key)
-            if link is not None:
-                return self._on_link(link, reference, product)
-            chosen = self._by_id.get(self._old_slugs.get(key, ""))
-        if chosen is None:
-            raise UnknownReference(
-                reference,
-                f"No product has the slug or id {reference!r}, and no checkout link has that id "
-                f"or label. {self._known()}",
-            )
-        if product is not None and product not in (chosen.slug, chosen.id):
-            for offer in chosen.offers:
-                for choice in offer.choices:
-                    other = self._by_id[choice.product_id]
-                    if product in (other.slug, other.id):
-                        return self._on_link(offer.link, reference, other.id)
-            raise UnknownReference(
-                reference, f"No checkout link of {reference!r} sells the product {product!r}."
-            )
-        return Found(chosen, chosen.offers[0] if chosen.offers else None)
-
-    def _on_link(self, link: CheckoutLink, reference: str, product: str | None) -> Found:
-        offer = self._offers[link.id]
-        if product is None:
-            return Found(self._by_id[offer.product_id], offer)
-        for candidate in link.products:
-            sold = self._by_id[candidate.id]
-            if product in (sold.slug, sold.id):
-                for other in sold.offers:
-                    if other.link.id == link.id:
-                        return Found(sold, other)
-                return Found(sold, replace(offer, product_id=sold.id))
-        names = ", ".join(repr(self._by_id[p.id].slug) for p in link.products)
-        raise UnknownReference(
-            reference, f"The link {reference!r} does not sell {product!r}. It sells {names}."
-        )
-
-    def _known(self) -> str:
-        names = sorted(self._by_slug)
-        if not names:
-            return "The catalogue is empty."
-        shown = ", ".join(repr(name) for name in names[:20])
-        return f"The slugs are {shown}{', …' if len(names) > 20 else ''}."
-
-
-class _Builder:
-    """Turns what Polar said into what pages show."""
-
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        sellable: Mapping[str, Product],
-        texts: Texts,
-        image_hosts: Collection[str],
-    ) -> None:
-        self._slugs = snapshot.slugs
-        self._texts = texts
-        self._image_hosts = image_hosts
-        self._now = datetime.now(UTC)
-        self._pricing = {id_: describe_pricing(p, texts) for id_, p in sellable.items()}
-        self._sellable = sellable
-
-    def product(self, product: Product, links: Iterable[CheckoutLink]) -> CatalogProduct:
-        description = render_description(product.description, image_hosts=self._image_hosts)
-        urls = [media.public_url for media in product.medias if _is_web_address(media.public_url)]
-        shell = CatalogProduct(
-            id=product.id,
-            slug=self._slugs[product.id],
-            name=product.name,
-            summary=summarize(description),
-            description=description,
-            pricing=self._pricing[product.id],
-            pictures=tuple(
-                Picture(url, f"{product.name} ({number}/{len(urls)})" if urls[1:] else product.name)
-                for number, url in enumerate(urls, 1)
-            ),
-            benefits=tuple(
-                BenefitText(benefit.type, benefit.description)
-                for benefit in product.benefits
-                if benefit.description
-            ),
-            offers=(),
-            listed=product.visibility == "public",
-            is_subscription=product.recurring_interval is not None,
-        )
-        mine = [link for link in links if any(p.id == product.id for p in link.products)]
-        shown = [link for link in mine if link.metadata.get(LINK_METADATA_KEY) != "hidden"]
-        # Links that promise a buyer the same differ only in the campaign they count for.
-        distinct: dict[object, CheckoutLink] = {}
-        for link in sorted(shown, key=self._plainest_first):
-            distinct.setdefault(_terms(link), link)
-        offers = tuple(self.offer(link, shell) for link in distinct.values())
-        return replace(shell, offers=offers)
-
-    def offer(self, link: CheckoutLink, product: CatalogProduct) -> Offer:
-        texts = self._texts
-        source = self._sellable[product.id]
-        discount = running_discount(link, self._now)
-        quantity = ""
-        if link.seats is not None:
-            quantity = texts("Seats: {count}", count=link.seats)
-        elif link.units is not None:
-            quantity = texts("Units: {count}", count=link.units)
-        choices: tuple[Choice, ...] = ()
-        if len(link.products) > 1:
-            choices = tuple(
-                Choice(
-                    product_id=p.id,
-                    name=p.name,
-                    headline=self._pricing[p.id].headline,
-                    slug=self._slugs[p.id] if p.visibility == "public" else None,
-                )
-                for p in link.products
-            )
-        return Offer(
-            link=link,
-            product_id=product.id,
-            discount=describe_discount(discount, source, texts) if discount else "",
-            trial=describe_trial(
-                link.trial_interval,
-                link.trial_interval_count,
-                product.pricing.headline,
-                source,
-                texts,
-            ),
-            quantity=quantity,
-            choices=choices,
-        )
-
-    def _plainest_first(self, link: CheckoutLink) -> tuple[bool, bool, bool, bool, str, str]:
-        return (
-            len(link.products) > 1,
-            link.seats is not None or link.units is not None,
-            running_discount(link, self._now) is not None,
-            link.trial_interval is not None,
-            *_age(link),
-        )
-
-
-def _is_sellable(product: Product) -> bool:
-    return not product.is_archived and product.visibility != "draft"
-
-
-def _complete(record: LinkRecord, sellable: Mapping[str, Product]) -> CheckoutLink | None:
-    """The link with its products; None when it leads nowhere or sells nothing any more."""
-    products = tuple(sellable[id_] for id_ in record.product_ids if id_ in sellable)
-    if not products or not _is_web_address(record.link.url):
+    def _kept_slug(self, product_id: str, record: bytes | None) -> str | None:
+        """The product's slug, if the change leaves it, and with it all others', alone."""
+        if record is None:
+            return None
+        for chunk in self.product_chunks:
+            if chunk.mentions(product_id):
+                for line in chunk.lines():
+                    slug, old = split_line(line)
+                    before = decode_naming(old)
+                    if before.id == product_id:
+                        after = decode_naming(record)
+                        return slug if wanted_slug(before) == wanted_slug(after) else None
         return None
-    return msgspec.structs.replace(record.link, products=products)
 
 
-def _terms(link: CheckoutLink) -> object:
-    return (
-        frozenset(product.id for product in link.products),
-        link.discount_id,
-        link.trial_interval,
-        link.trial_interval_count,
-        link.seats,
-        link.units,
-    )
+def name_of(content: bytes) -> str:
+    """What such a piece is called."""
+    return hashlib.blake2b(content, digest_size=20).hexdigest()
 
 
-def _age(link: CheckoutLink) -> tuple[str, str]:
-    return (link.created_at.isoformat() if link.created_at else "", link.id)
+def _version(
+    products: Iterable[Chunk], links: Iterable[Chunk], old_slugs: Mapping[str, str]
+) -> str:
+    names = ([c.name.hash for c in products], [c.name.hash for c in links], dict(old_slugs))
+    return hashlib.sha256(msgspec.json.encode(names, order="sorted")).hexdigest()[:16]
 
 
-def _is_web_address(url: str) -> bool:
-    """Whether the URL may stand in a page and its origin in a header: no user, no odd host."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    plain = url.isprintable() and not any(c in url for c in " \\\"'<>")
-    return plain and parts.scheme in ("http", "https") and bool(_HOST.fullmatch(parts.netloc))
+def _ends_chunk(id_: str) -> bool:
+    return zlib.crc32(id_.encode()) % _RECORDS_A_CHUNK == 0
 
 
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+def _cut(lines: Iterable[tuple[str, bytes]]) -> list[Chunk]:
+    chunks: list[Chunk] = []
+    held: list[bytes] = []
+    for id_, line in lines:
+        held.append(line)
+        if _ends_chunk(id_):
+            chunks.append(Chunk.of(held))
+            held = []
+    return [*chunks, Chunk.of(held)] if held else chunks
+
+
+def _product_id(line: bytes) -> str:
+    return decode_naming(split_line(line)[1]).id
+
+
+def _link_id(line: bytes) -> str:
+    return decode_link(line)[0].id
+
+
+def _changed(
+    records: Mapping[str, bytes], changes: Mapping[str, bytes | None]
+) -> Mapping[str, bytes]:
+    merged = {**records, **changes}
+    return {id_: record for id_, record in merged.items() if record is not None}
+
+
+def _rewritten(
+    chunks: Sequence[Chunk], changes: Mapping[str, bytes | None], id_of: Callable[[bytes], str]
+) -> list[Chunk]:
+    """The chunks with those lines changed, removed (None) or added; cut anew where they are."""
+    left = dict(changes)
+    touched: list[tuple[str, bytes]] = []
+    made: list[Chunk] = []
+    if not left:
+        return list(chunks)
+    for number, chunk in enumerate(chunks):
+        mine = any(chunk.mentions(id_) for id_ in left)
+        is_last = number == len(chunks) - 1
+        # A chunk that lost its end runs on into the next one.
+        if not mine and not touched and not (is_last and left):
+            made.append(chunk)
+            continue
+        for line in chunk.lines():
+            id_ = id_of(line)
+            now = left.pop(id_) if id_ in left else line
+            if now is not None:
+                touched.append((id_, now))
+        if touched and _ends_chunk(touched[-1][0]):
+            made += _cut(touched)
+            touched = []
+    touched += [(id_, line) for id_, line in left.items() if line is not None]
+    return made + _cut(touched)

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from storefront.catalog.snapshot import Catalog, Snapshot
+from storefront.catalog.catalog import Catalog
+from storefront.catalog.snapshot import ForeignBytes, Snapshot
 from storefront.catalog.sync import Progress, SyncReport, read_snapshot
 from storefront.errors import CatalogUnavailable, PolarError
 from storefront.polar import Client
@@ -86,6 +87,10 @@ class CatalogStore:
     def loaded(self) -> Catalog | None:
         """The catalogue in memory, or None; never waits, never reads."""
         return self._catalog
+
+    def snapshot(self) -> Snapshot | None:
+        """What the catalogue in memory was made of, or None; never waits, never reads."""
+        return self._snapshot
 
     def age_seconds(self) -> float:
         """Seconds since the catalogue in memory was read from Polar; infinite without one."""
@@ -166,11 +171,14 @@ class CatalogStore:
         if not isinstance(payload, str):
             return
         try:
-            snapshot = msgspec.json.decode(payload, type=Snapshot)
-        except (msgspec.DecodeError, RecursionError, ValueError):
+            manifest, chunks = msgspec.json.decode(payload, type=tuple[str, dict[str, str]])
+            snapshot = Snapshot.assemble(
+                manifest.encode(), lambda names: {n: chunks[n].encode() for n in names}
+            )
+        except (msgspec.DecodeError, RecursionError, ValueError, KeyError, ForeignBytes):
             logger.warning("What the cache holds as the catalogue is none; it is left aside.")
             return
-        if self._snapshot is None or snapshot.read_at > self._snapshot.read_at:
+        if self._snapshot is None or snapshot.serial > self._snapshot.serial:
             self._take(snapshot)
 
     def _take(self, snapshot: Snapshot) -> None:
@@ -180,7 +188,8 @@ class CatalogStore:
         self._failure = ""
 
     def _write_cache(self, snapshot: Snapshot) -> None:
-        payload = msgspec.json.encode(snapshot).decode()
+        chunks = {chunk.name.hash: chunk.content.decode() for chunk in snapshot.chunks()}
+        payload = msgspec.json.encode((snapshot.manifest().decode(), chunks)).decode()
         self._guarded(lambda: self.cache.set(self._key, payload, timeout=0))
         stamp = snapshot.read_at.isoformat()
         self._guarded(lambda: self.cache.set(f"{self._key}:read_at", stamp, timeout=0))

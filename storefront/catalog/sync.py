@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from storefront.catalog.slugs import assign_slugs, remember_old_slugs
+from storefront.catalog.records import encode_link, encode_product
 from storefront.catalog.snapshot import Snapshot
 from storefront.errors import PolarUnavailable
 from storefront.polar import CheckoutLink, Client, Page, Product
@@ -83,14 +83,11 @@ def read_snapshot(
     # would otherwise be missing from a link that sells it.
     by_id = {product.id: product for link in links for product in link.products}
     by_id |= {product.id: product for product in products}
-    before = previous.slugs if previous else {}
-    slugs = assign_slugs(list(by_id.values()), before)
     snapshot = Snapshot.of(
-        by_id.values(),
-        links,
+        {id_: encode_product(product) for id_, product in by_id.items()},
+        {link.id: encode_link(link) for link in links},
         read_at=datetime.now(UTC),
-        slugs=slugs,
-        old_slugs=remember_old_slugs(slugs, before, previous.old_slugs if previous else {}),
+        previous=previous,
     )
     return snapshot, _compare(previous, snapshot, time.monotonic() - started)
 
@@ -120,14 +117,13 @@ def _read_all(
 
 
 def _compare(previous: Snapshot | None, now: Snapshot, seconds: float) -> SyncReport:
-    def contents(snapshot: Snapshot) -> dict[str, object]:
-        found: dict[str, object] = {product.id: product for product in snapshot.products}
-        return found | {record.link.id: record for record in snapshot.links}
+    def contents(snapshot: Snapshot) -> dict[str, bytes]:
+        return {**snapshot.product_records, **snapshot.link_records}
 
     old, new = contents(previous) if previous else {}, contents(now)
     return SyncReport(
-        products=len(now.products),
-        links=len(now.links),
+        products=now.products,
+        links=now.links,
         added=len(new.keys() - old.keys()),
         changed=sum(1 for key in new.keys() & old.keys() if new[key] != old[key]),
         removed=len(old.keys() - new.keys()),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from storefront.catalog.snapshot import LINK_METADATA_KEY
+from storefront.catalog import LINK_METADATA_KEY
 from storefront.cli.command import (
     Group,
     WrongUse,

@@ -19,8 +19,8 @@ import msgspec
 Metadata = dict[str, Any]
 
 
-class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """The base: immutable, built by keyword."""
+class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The base: immutable, built by keyword; encoded, it is short."""
 
 
 class TimedModel(Model, frozen=True, kw_only=True):
