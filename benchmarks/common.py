@@ -101,13 +101,18 @@ def spread(values: Sequence[float]) -> str:
     return f"± {(high - low) / 2 / statistics.median(values):.0%}".replace("%", " %")
 
 
+def python(*command: str) -> tuple[str, ...]:
+    """This interpreter, to run something with."""
+    return (sys.executable, *command)
+
+
 def fresh(*command: str, env: Mapping[str, str] | None = None) -> Any:
     """Run Python in a new process; gives the JSON that it printed last.
 
     :raises RuntimeError: when it fails, with what it said.
     """
     done = subprocess.run(
-        [sys.executable, *command],
+        python(*command),
         env=environment(env),
         cwd=ROOT,
         capture_output=True,
