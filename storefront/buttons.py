@@ -5,18 +5,31 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-import msgspec
 from flask import current_app, g, has_request_context, request
 
 from storefront.catalog import Found
 from storefront.errors import CatalogUnavailable, LinkError, UnknownReference
-from storefront.links import UTM_NAMES, Theme, checkout_url, utm_parameters
+from storefront.links import (
+    UTM_NAMES,
+    Theme,
+    encode_parameters,
+    read_query,
+    utm_parameters,
+    with_parameters,
+)
+from storefront.polar.models import CheckoutLink
 from storefront.state import State, Visitor, get_state
 from storefront.urls import page_url, success_url
 
 logger = logging.getLogger("storefront")
+
+_NOBODY: Final = Visitor()
+#: Parameters that belong to one visitor only, wherever they come from.
+_PERSONAL: Final = frozenset({"customer_email", "customer_name", "reference_id"})
+_BROUGHT: Final = _PERSONAL | {"discount_code", "locale", *UTM_NAMES}
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +94,26 @@ def current_visitor() -> Visitor:
     """Who is signed in, asked once a request; an empty Visitor when nobody is."""
     callback = get_state().callbacks.visitor
     if callback is None or not has_request_context():
-        return Visitor()
-    if "storefront_visitor" not in g:
-        found = callback()
-        if found is not None and not isinstance(found, Visitor):
-            raise TypeError(
-                "The function registered with @shop.visitor returned "
-                f"{type(found).__name__}; it has to return a storefront.Visitor or None."
-            )
-        g.storefront_visitor = found or Visitor()
-    visitor: Visitor = g.storefront_visitor
-    return visitor
+        return _NOBODY
+    known: Visitor | None = g.get("storefront_visitor")
+    if known is not None:
+        return known
+    found = callback()
+    if found is not None and not isinstance(found, Visitor):
+        raise TypeError(
+            "The function registered with @shop.visitor returned "
+            f"{type(found).__name__}; it has to return a storefront.Visitor or None."
+        )
+    if found is None or found == _NOBODY:
+        found = _NOBODY
+    g.storefront_visitor = found
+    return found
 
 
 def page_is_personal() -> bool:
     """Whether this request's page holds what belongs to one visitor only."""
-    visitor = g.get("storefront_visitor", Visitor())
-    return bool(visitor != Visitor() or g.get("storefront_personal", False))
+    visitor = g.get("storefront_visitor", _NOBODY)
+    return visitor is not _NOBODY or bool(g.get("storefront_personal", False))
 
 
 def raises_mistakes(state: State) -> bool:
@@ -111,52 +127,103 @@ def raises_mistakes(state: State) -> bool:
 def _url(state: State, found: Found, prefill: Prefill, strict: bool) -> str:
     assert found.offer is not None
     if state.embedded is not None:
-        state.embedded.follow_site(success_url(), page_url("catalog", external=True))
-    link = found.offer.link
+        tell_local_polar(state)
+    base, given = _base(found.offer.link, found, prefill, strict)
+    holes = g.get("storefront_holes")
+    if holes is not None:
+        placed: str = holes.place(base, given)
+        return placed
+    return with_parameters(base, without(brought_along(), given), lenient=True)
+
+
+def _base(
+    link: CheckoutLink, found: Found, prefill: Prefill, strict: bool
+) -> tuple[str, frozenset[str]]:
+    """The link with what the site says of the purchase, and what a visitor may not add to that.
+
+    What the site says has to be right, and stands in place of what the visitor brings.
+    """
     several = len(link.products) > 1
-    visitor = current_visitor()
-    if prefill.email is not None or prefill.name is not None or prefill.reference_id is not None:
-        g.storefront_personal = True
-    # What the visitor brought comes first and is dropped where it is no good; what the site
-    # says itself replaces it, and has to be right.
-    brought: dict[str, Any] = dict(utm_parameters(request.args) if has_request_context() else {})
-    url = checkout_url(
-        link,
-        product_id=found.product.id if several else None,
-        customer_email=None if prefill.email is not None else visitor.email,
-        customer_name=None if prefill.name is not None else visitor.name,
-        discount_code=None if prefill.discount_code is not None else visitor.discount_code,
-        reference_id=None if prefill.reference_id is not None else visitor.reference_id,
-        locale=None if prefill.locale is not None else visitor.locale,
-        lenient=True,
-        **brought,
-    )
-    prefilled = msgspec.structs.replace(link, url=url)
-    explicit: dict[str, Any] = {
-        "customer_email": prefill.email,
-        "customer_name": prefill.name,
-        "discount_code": prefill.discount_code,
-        "amount": prefill.amount,
-        "locale": prefill.locale,
-        "theme": prefill.theme,
-        "custom_field_data": prefill.custom_fields,
-        "reference_id": prefill.reference_id,
-        "product_id": found.product.id if several else None,
+    explicit = {
+        field: value
+        for field, value in (
+            ("product_id", found.product.id if several else None),
+            ("customer_email", prefill.email),
+            ("customer_name", prefill.name),
+            ("discount_code", prefill.discount_code),
+            ("amount", prefill.amount),
+            ("locale", prefill.locale),
+            ("theme", prefill.theme),
+            ("custom_field_data", prefill.custom_fields),
+            ("reference_id", prefill.reference_id),
+        )
+        if value is not None
     }
+    if not explicit and not prefill.utm:
+        return link.url, _NOTHING
+    if not explicit.keys().isdisjoint(_PERSONAL):
+        g.storefront_personal = True
+    given = explicit.keys() & _BROUGHT
     try:
-        explicit |= _utm_arguments(prefill.utm)
-        return checkout_url(prefilled, **explicit)
+        if prefill.utm:
+            explicit |= _utm_arguments(prefill.utm)
+        encoded = encode_parameters(link, explicit)
+        base = with_parameters(link.url, encoded)
     except LinkError as error:
         if strict:
             raise
         logger.error("The buy button for %r goes without a value. %s", found.product.slug, error)
-        return checkout_url(prefilled, **explicit, lenient=True)
+        encoded = encode_parameters(link, explicit, lenient=True)
+        base = with_parameters(link.url, encoded, lenient=True)
+    return base, frozenset(given | (encoded.keys() & _BROUGHT))
 
 
-def _utm_arguments(utm: Mapping[str, str | None] | None) -> dict[str, str | None]:
+def brought_along() -> dict[str, str]:
+    """What the visitor of this request brings into every button, encoded, by parameter.
+
+    It comes from ``@shop.visitor`` and from the page's own query; what is no good is left out.
+    """
+    if not has_request_context():
+        return {}
+    environ = request.environ
+    kept: tuple[object, dict[str, str]] | None = g.get("storefront_brought")
+    if kept is not None and kept[0] is environ:
+        return kept[1]
+    visitor = current_visitor()
+    values: dict[str, Any] = {}
+    if visitor is not _NOBODY:
+        values = {
+            "customer_email": visitor.email,
+            "customer_name": visitor.name,
+            "discount_code": visitor.discount_code,
+            "locale": visitor.locale,
+            "reference_id": visitor.reference_id,
+        }
+    query = environ.get("QUERY_STRING", "")
+    if "utm_" in query or "%" in query:
+        values |= utm_parameters(read_query(query))
+    brought = encode_parameters(None, values, lenient=True)
+    g.storefront_brought = (environ, brought)
+    return brought
+
+
+def without(brought: dict[str, str], given: frozenset[str]) -> dict[str, str]:
+    """What is brought along, but for what a button has been given."""
+    if given and not given.isdisjoint(brought):
+        return {name: pair for name, pair in brought.items() if name not in given}
+    return brought
+
+
+def tell_local_polar(state: State) -> None:
+    """Have the links of the local Polar beside the site lead back to this shop."""
+    if state.embedded is not None:
+        state.embedded.follow_site(success_url(), page_url("catalog", external=True))
+
+
+def _utm_arguments(utm: Mapping[str, str | None]) -> dict[str, str | None]:
     """``{"source": "newsletter"}`` as ``{"utm_source": "newsletter"}``."""
     arguments = {}
-    for key, value in (utm or {}).items():
+    for key, value in utm.items():
         name = key if key.startswith("utm_") else f"utm_{key}"
         if name not in UTM_NAMES:
             choices = ", ".join(name.removeprefix("utm_") for name in UTM_NAMES)

@@ -12,10 +12,9 @@ links and checkout localization.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
-from functools import partial
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import quote, unquote_plus
 
 from storefront.errors import LinkError
@@ -53,6 +52,19 @@ _EMAIL_LOCAL = re.compile(rf"{_EMAIL_ATOM}(\.{_EMAIL_ATOM})*")
 _EMAIL_LABEL = re.compile(r"(?:xn-|(?![a-z0-9]{2}--)[a-z0-9])([a-z0-9-]{0,61}[a-z0-9])?")
 _EMAIL_RESERVED = ("arpa", "invalid", "local", "localhost", "onion", "test")
 _EMAIL_CHARACTERS = 254
+# Addresses that need no closer look: each passes the whole check, which is ten times as slow. No
+# label can be longer than the whole.
+_COMMON_EMAIL_CHARACTERS = 63
+_COMMON_EMAIL = re.compile(
+    r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*\.)+"
+    rf"(?!(?i:{'|'.join(_EMAIL_RESERVED)})\Z)[A-Za-z]{{2,}}"
+)
+
+# Arguments of which any text will do.
+_PLAIN = frozenset({"customer_name", "discount_code", "reference_id", *UTM_NAMES})
+# How each ASCII character is written in a query; all of them, since a look-up that misses costs
+# more than one that finds the character itself.
+_ENCODED = {code: quote(chr(code), safe="") for code in range(128)}
 
 
 def checkout_url(
@@ -98,47 +110,81 @@ def checkout_url(
     :raises LinkError: for a value that Polar would drop or answer with an error, naming it in
         ``field``; and when the URL gets longer than 8,000 characters.
     """
-    product = _chosen_product(link, product_id)
-    pairs: list[_Pair] = []
+    values = {
+        "product_id": product_id,
+        "customer_email": customer_email,
+        "customer_name": customer_name,
+        "discount_code": discount_code,
+        "amount": amount,
+        "locale": locale,
+        "custom_field_data": custom_field_data,
+        "reference_id": reference_id,
+        "utm_source": utm_source,
+        "utm_medium": utm_medium,
+        "utm_campaign": utm_campaign,
+        "utm_content": utm_content,
+        "utm_term": utm_term,
+        "theme": theme,
+    }
+    parameters = encode_parameters(link, values, lenient=lenient)
+    return with_parameters(link.url, parameters, lenient=lenient)
 
-    def add(field: str, value: object, check: _Check, parameter: str | None = None) -> None:
+
+def encode_parameters(
+    link: CheckoutLink | None, values: Mapping[str, Any], *, lenient: bool = False
+) -> dict[str, str]:
+    """Check arguments of ``checkout_url``, and write each as it stands in a query.
+
+    Gives ``{"utm_source": "utm_source=newsletter"}``, by the parameter's name and in the order
+    of ``values``. Without a link nothing is taken that depends on one. ``lenient`` leaves out
+    what is no good.
+
+    :raises LinkError: for a value that Polar would drop or answer with an error.
+    """
+    encoded: dict[str, str] = {}
+    for field, value in values.items():
         if value is None or value == "":
-            return
-        try:
-            pairs.append(_Pair(field, parameter or field, check(field, value)))
-        except LinkError:
-            if not lenient:
-                raise
+            continue
+        # Most values are plain: what can be seen at a glance needs no closer look.
+        if type(value) is str and value.isascii() and value.isprintable():
+            if field in _PLAIN or (
+                field == "customer_email"
+                and len(value) <= _COMMON_EMAIL_CHARACTERS
+                and _COMMON_EMAIL.fullmatch(value)
+            ):
+                encoded[field] = f"{field}={value.translate(_ENCODED)}"
+                continue
+        elif field == "custom_field_data":
+            for slug, each in value.items():
+                if each is not None and each != "":
+                    _encode_one(encoded, link, values, (field, slug), each, lenient)
+            continue
+        _encode_one(encoded, link, values, (field, None), value, lenient)
+    return encoded
 
-    add("product_id", product_id, partial(_product_id, link))
-    add("customer_email", customer_email, _email)
-    add("customer_name", customer_name, _text)
-    add("discount_code", discount_code, _text)
-    add("amount", amount, partial(_amount, product))
-    add("locale", locale, _locale)
-    for slug, value in (custom_field_data or {}).items():
-        check = partial(_custom_field, product, slug)
-        add("custom_field_data", value, check, f"custom_field_data.{slug}")
-    add("reference_id", reference_id, _text)
-    add("utm_source", utm_source, _text)
-    add("utm_medium", utm_medium, _text)
-    add("utm_campaign", utm_campaign, _text)
-    add("utm_content", utm_content, _text)
-    add("utm_term", utm_term, _text)
-    add("theme", theme, _theme)
 
-    url = _with_query(link.url, pairs)
-    while pairs and len(url) > MAX_URL_CHARACTERS:
-        longest = max(pairs, key=lambda pair: len(pair.encoded))
+def with_parameters(url: str, parameters: Mapping[str, str], *, lenient: bool = False) -> str:
+    """Add parameters that are encoded to a link's URL, in place of those of the same name.
+
+    ``lenient`` leaves the longest out while the URL is too long.
+
+    :raises LinkError: when the URL gets longer than 8,000 characters.
+    """
+    made = _with_query(url, parameters)
+    if len(made) <= MAX_URL_CHARACTERS:
+        return made
+    left = dict(parameters)
+    while left and len(made) > MAX_URL_CHARACTERS:
+        longest = max(left, key=lambda name: len(left[name]))
         if not lenient:
             raise LinkError(
-                longest.field,
-                f"the URL would have {len(url):,} characters, more than {MAX_URL_CHARACTERS:,}; "
-                f"this value is the longest part of it, with {len(longest.encoded):,}",
+                longest.partition(".")[0],
+                f"the URL would have {len(made):,} characters, more than {MAX_URL_CHARACTERS:,}; "
+                f"this value is the longest part of it, with {len(left[longest]):,}",
             )
-        pairs.remove(longest)
-        url = _with_query(link.url, pairs)
-    return url
+        del left[longest]
+        made = _with_query(url, left)
+    return made
 
 
 def utm_parameters(query: Mapping[str, str]) -> dict[str, str]:
@@ -148,43 +194,89 @@ def utm_parameters(query: Mapping[str, str]) -> dict[str, str]:
     """
     found = {}
     for name in UTM_NAMES:
-        value = _UNFIT.sub("", query.get(name) or "")[:_UTM_CHARACTERS]
+        value = query.get(name)
         if value:
-            found[name] = value
+            if not (value.isascii() and value.isprintable()):
+                value = _UNFIT.sub("", value)
+            if value := value[:_UTM_CHARACTERS]:
+                found[name] = value
     return found
 
 
-class _Pair(NamedTuple):
-    """A parameter for the URL, and the argument of ``checkout_url`` that it comes from."""
+def read_query(query: str) -> dict[str, str]:
+    """The parameters of a query as WSGI has it (bytes as Latin-1); of several the first counts.
 
-    field: str
-    parameter: str
-    value: str
+    Bytes that are no UTF-8 become U+FFFD.
+    """
+    if not query.isascii():
+        query = query.encode("latin-1").decode("utf-8", "replace")
+    found: dict[str, str] = {}
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if "%" in name or "+" in name:
+            name = unquote_plus(name)
+        if name and name not in found:
+            found[name] = unquote_plus(value) if "%" in value or "+" in value else value
+    return found
 
-    @property
-    def encoded(self) -> str:
-        # %20 for a space and %2B for a plus: Polar reads a bare plus as a space, and drops an
-        # email address that has one.
-        return f"{quote(self.parameter, safe='')}={quote(self.value, safe='')}"
+
+def _encode_one(
+    encoded: dict[str, str],
+    link: CheckoutLink | None,
+    values: Mapping[str, Any],
+    argument: tuple[str, object],
+    value: Any,
+    lenient: bool,
+) -> None:
+    """Check one value thoroughly, and add it."""
+    field, slug = argument
+    try:
+        text = _checked(link, values.get("product_id"), field, slug, value)
+    except LinkError:
+        if not lenient:
+            raise
+        return
+    name = field if field != "custom_field_data" else f"{field}.{slug}"
+    # %20 for a space and %2B for a plus: Polar reads a bare plus as a space, and drops an
+    # email address that has one.
+    encoded[name] = f"{quote(name, safe='')}={quote(text, safe='')}"
 
 
-#: Takes the argument's name and its value, and gives what to send.
-_Check: TypeAlias = Callable[[str, Any], str]
+def _checked(
+    link: CheckoutLink | None, product_id: object, field: str, slug: object, value: Any
+) -> str:
+    match field:
+        case "customer_email":
+            return _email(field, value)
+        case "locale":
+            return _locale(field, value)
+        case "theme":
+            return _theme(field, value)
+        case "product_id" if link is not None:
+            return _product_id(link, field, value)
+        case "amount" if link is not None:
+            return _amount(_chosen_product(link, product_id), field, value)
+        case "custom_field_data" if link is not None:
+            return _custom_field(_chosen_product(link, product_id), slug, field, value)
+    if field not in _PLAIN:
+        raise LinkError(field, "can't be taken without a link")
+    return _text(field, value)
 
 
-def _with_query(url: str, pairs: Sequence[_Pair]) -> str:
+def _with_query(url: str, parameters: Mapping[str, str]) -> str:
     """Add parameters to a URL, in place of those of the same name."""
-    if not pairs:
+    if not parameters:
         return url
+    if "?" not in url and "#" not in url:
+        return f"{url}?{'&'.join(parameters.values())}"
     base, hash_, fragment = url.partition("#")
     base, _, query = base.partition("?")
-    names = {pair.parameter for pair in pairs}
     kept = [
         part
         for part in query.split("&")
-        if part and unquote_plus(part.partition("=")[0]) not in names
+        if part and unquote_plus(part.partition("=")[0]) not in parameters
     ]
-    return f"{base}?{'&'.join(kept + [pair.encoded for pair in pairs])}{hash_}{fragment}"
+    return f"{base}?{'&'.join([*kept, *parameters.values()])}{hash_}{fragment}"
 
 
 def _chosen_product(link: CheckoutLink, product_id: object) -> Product | None:

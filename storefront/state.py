@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,10 @@ class State:
     #: The local Polar that runs beside the site; None unless ``POLAR_SERVER=local`` without a
     #: token.
     embedded: EmbeddedPolar | None = None
+    #: When the app became a shop, in seconds since the epoch.
+    started_at: float = field(default_factory=time.time)
+    #: What the pages keep ready: see ``web/prepared.py``.
+    prepared: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 def get_state(app: Flask | None = None) -> State:
