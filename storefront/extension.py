@@ -81,6 +81,7 @@ class Storefront:
             timeout=settings.sync_timeout_seconds,
             proxy_url=settings.proxy_url,
             ca_bundle=str(settings.ca_bundle) if settings.ca_bundle else None,
+            rate_limit_share=settings.rate_limit_share,
         )
         texts = Texts(settings.locale)
         state = State(

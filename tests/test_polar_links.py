@@ -220,13 +220,13 @@ def test_what_polar_refuses(polar: Links, server: Upstream, client: Client) -> N
     with pytest.raises(PolarInvalidRequest) as caught:
         client.checkout_links.create([PRODUCT_ID])
     assert [tuple(each) for each in caught.value.problems] == [("products", "Product is archived.")]
-    polar.refusal = answer(b"", 429)
-    with pytest.raises(PolarRateLimited):
-        client.checkout_links.create([PRODUCT_ID])
     polar.refusal = answer(b"", 307, [("Location", "/v1/checkout-links")])
     with pytest.raises(PolarUnavailable, match="redirect") as redirected:
         client.checkout_links.create([PRODUCT_ID])
     assert redirected.value.key is None
+    polar.refusal = answer(b"", 429)
+    with pytest.raises(PolarRateLimited):
+        client.checkout_links.create([PRODUCT_ID])
     assert [request.method for request in server.requests] == ["POST"] * 3
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import re
 import ssl
 import zlib
@@ -26,6 +27,7 @@ from storefront.errors import (
     PolarUnauthorized,
     PolarUnavailable,
 )
+from storefront.polar.pace import Hold, Reason
 from storefront.polar.servers import Server
 from storefront.secret import Secret
 
@@ -129,6 +131,28 @@ class Call:
         )
         failed.sent = sent
         return failed
+
+    def held(self, hold: Hold) -> PolarUnavailable:
+        """Make the error for a call that was not sent, because it was not its turn."""
+        kind, status = PolarUnavailable, "another call is asking it at this moment"
+        if hold.seconds < math.inf:
+            status = f"the next try may be in {math.ceil(hold.seconds)} seconds"
+        if hold.reason is Reason.LIMITED:
+            kind = PolarRateLimited
+            said = f"Polar was asked too often; {status}."
+        elif hold.reason is Reason.FAILING:
+            said = f"Polar failed {hold.failures} times in a row; {status}. {hold.failure}"
+        else:
+            said = f"It is not known yet whether Polar takes the token; {status}."
+        held = kind(
+            f"{self._words} was not sent: {said}",
+            method=self.method,
+            path=self.path,
+        )
+        held.sent = False
+        if isinstance(held, PolarRateLimited):
+            held.retry_after = hold.seconds
+        return held
 
     def unsent(self) -> PolarUnauthorized:
         """Make the error for a customer's token that no HTTP header can carry."""

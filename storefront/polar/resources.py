@@ -48,19 +48,22 @@ class Products(Resource[Product]):
         organization_id: Ids = None,
         is_archived: bool | None = None,
         visibility: Ids = None,
+        benefit_id: Ids = None,
         timeout: float | None = None,
     ) -> Page[Product]:
         """Read one page; oldest first, unless ``sorting`` says otherwise.
 
         ``sorting`` takes ``created_at``, ``name``, ``price_amount_type`` and ``price_amount``,
         with a leading ``-`` for descending; ``visibility`` is ``public``, ``private`` or
-        ``draft``.
+        ``draft``. Filtered by ``benefit_id``, a product comes with only the matching benefits:
+        read it by id for the whole. Source: recorded answers of Polar's API, 2026-11-22.
         """
         filters = {
             "id": uuids("id", id),
             "organization_id": uuids("organization_id", organization_id),
             "is_archived": is_archived,
             "visibility": visibility,
+            "benefit_id": uuids("benefit_id", benefit_id),
         }
         return self._page(filters, page, limit, sorting, timeout)
 

@@ -55,6 +55,14 @@ class Server:
         _ = parts.port  # raises ValueError for one that is no port
         return cls("custom", f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}")
 
+    @property
+    def requests_per_minute(self) -> int:
+        """How many requests an organization may make in a minute.
+
+        Source: recorded answers of Polar's API, 2026-11-22.
+        """
+        return 100 if self.api_url == Server.sandbox().api_url else 500
+
     def link_url(self, client_secret: str) -> str:
         """The public URL of the checkout link with that secret.
 

@@ -5,18 +5,22 @@ byte every 100 ms keeps its caller for ever. So each call has a watchdog that sh
 connection down at the deadline, in whatever state it is, and a call whose watchdog fired has
 failed whatever came back: a connection cut amid the headers reads as a 200 without a body.
 
+When a call is sent, and whether it is sent at all, is the business of the `pace`.
+
 Nothing here retries, follows redirects, or reads the environment's proxies and netrc files (a
 netrc entry would replace the token).
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import re
+import threading
 import weakref
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -40,6 +44,7 @@ from storefront.polar.failures import (
     late,
     reason,
 )
+from storefront.polar.pace import Hold, Pace, Patience, Turn
 from storefront.polar.servers import Server
 from storefront.secret import Secret
 from storefront.version import __version__
@@ -50,6 +55,9 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 
 # Small, because urllib3 before 2.6 decompresses a whole chunk at once: 16 KB become 16 MB at most.
 _CHUNK_BYTES = 16 * 1024
+
+# A body may become so large beside others; the rest of a larger one is read when no other is.
+_SMALL_BODY_BYTES = 1024 * 1024
 
 T = TypeVar("T")
 Params = Sequence[tuple[str, str]]
@@ -82,6 +90,14 @@ class Answer:
         """The body, decompressed; ``b""`` when there is none."""
         return self._body
 
+    def looks_usable(self) -> bool:
+        """Tell whether the body may be JSON, by its ends: a proxy's page, or half of one, is not.
+
+        No body at all is usable: a deletion has none.
+        """
+        ends = self._body[:8].lstrip()[:1] + self._body[-8:].rstrip()[-1:]
+        return ends in (b"", b"{}", b"[]")
+
     def decode(self, decoder: msgspec.json.Decoder[T]) -> T:
         """Read the body as JSON.
 
@@ -111,8 +127,12 @@ class Transport:
 
     ``timeout`` is the total number of seconds that a call may take. ``proxy_url`` and
     ``ca_bundle`` (a file of certificates) are used when given; the environment's are not.
+    ``share`` is what patient calls may use of the server's limit.
     Connections are kept open and reused; any number of threads may call at once.
     """
+
+    #: None for calls that fail when it is not their turn.
+    _patience: Patience | None = None
 
     def __init__(
         self,
@@ -123,8 +143,10 @@ class Transport:
         proxy_url: str | None = None,
         ca_bundle: str | None = None,
         user_agent: str | None = None,
+        share: float = 0.8,
     ) -> None:
         self.server = server
+        self.pace = Pace(server.requests_per_minute, share)
         self._token = _checked(token)
         self.timeout = timeout
         self._proxy_url = proxy_url
@@ -134,6 +156,7 @@ class Transport:
         # lie here in between, not one to a thread: a server that starts a thread for each
         # request would never use one twice. Appending to and popping from a deque is atomic.
         self._idle: deque[Session] = deque()
+        self._large_body = threading.Lock()
         # For a transport that nobody closed.
         weakref.finalize(self, _close_all, self._idle)
 
@@ -143,6 +166,23 @@ class Transport:
     def close(self) -> None:
         """Close the idle connections. A later call opens a new one."""
         _close_all(self._idle)
+
+    @contextmanager
+    def patiently(self, seconds: float) -> Iterator[Transport]:
+        """Give a transport like this one, whose calls wait for their turns inside the ``with``.
+
+        They may wait and take ``seconds`` in all; those that still wait at its end fail.
+        """
+        patient = copy.copy(self)
+        patient._patience = patience = Patience(seconds)
+        try:
+            yield patient
+        finally:
+            self.pace.give_up(patience)
+
+    def rest(self, seconds: float) -> bool:
+        """Wait before a second attempt, and tell whether there is patience for one."""
+        return self._patience is not None and self._patience.rest(seconds)
 
     def request(
         self,
@@ -173,13 +213,30 @@ class Transport:
         # __context__ would bring the request along, and its headers the token.
         if secret is None and token is not None:
             raise call.unsent()
-        if seconds <= 0:
-            raise call.failed("there was no time left to ask", sent=False)
         body = None if json is None else msgspec.json.encode(json, enc_hook=_plain)
-        answer = self._exchange(call, url, params, body, secret, seconds)
+        turn = self._turn(customer=token is not None)
+        if isinstance(turn, Hold):
+            raise call.held(turn)
+        try:
+            if self._patience is not None:
+                seconds = min(seconds, self._patience.left())
+            if seconds <= 0:
+                raise call.failed("there was no time left to ask", sent=False)
+            answer = self._exchange(call, url, params, body, secret, seconds)
+        except BaseException:
+            self.pace.abandon(turn)
+            raise
         if isinstance(answer, PolarError):
+            self.pace.settle(turn, answer)
             raise answer
+        usable = answer.looks_usable()
+        self.pace.settle(turn, None if usable else answer.unreadable("it is not JSON"))
         return answer
+
+    def _turn(self, *, customer: bool) -> Turn | Hold:
+        if self._patience is None:
+            return self.pace.ask(patient=False, customer=customer)
+        return self.pace.wait(self._patience, customer=customer)
 
     def _exchange(
         self,
@@ -206,7 +263,7 @@ class Transport:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                content = _read(response)
+                content = self._read(response, seconds)
             usable = True
             if 200 <= response.status_code < 300:
                 date = answered_at(response.headers)
@@ -226,6 +283,28 @@ class Transport:
         if expired:
             return call.failed(late(seconds))
         return result
+
+    def _read(self, response: requests.Response, seconds: float) -> bytes:
+        # Only gzip was offered. Anything else, such as gzip within gzip, is somebody's bomb.
+        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in ("identity", "gzip", ""):
+            raise StrangeEncodingError
+        content = bytearray()
+        alone = False
+        try:
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                content += chunk
+                if len(content) > MAX_BODY_BYTES:
+                    raise TooLargeError
+                if len(content) > _SMALL_BODY_BYTES and not alone:
+                    # So that bombs in every answer at once take no more memory than one.
+                    alone = self._large_body.acquire(timeout=seconds)
+                    if not alone:
+                        raise TimeoutError
+            return bytes(content)
+        finally:
+            if alone:
+                self._large_body.release()
 
     def _borrow(self) -> Session:
         while True:
@@ -278,16 +357,3 @@ class _Bearer(AuthBase):
         if self._secret is not None:
             request.headers["Authorization"] = "Bearer " + self._secret.reveal()
         return request
-
-
-def _read(response: requests.Response) -> bytes:
-    # Only gzip was offered. Anything else, such as gzip within gzip, is somebody's bomb.
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("identity", "gzip", ""):
-        raise StrangeEncodingError
-    content = bytearray()
-    for chunk in response.iter_content(_CHUNK_BYTES):
-        content += chunk
-        if len(content) > MAX_BODY_BYTES:
-            raise TooLargeError
-    return bytes(content)
