@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -15,6 +15,9 @@ from flask import Flask
 from storefront import Storefront
 from storefront.emulator import LocalPolar, Store
 from tests.contract.recordings import REFERENCE_STORE
+
+if TYPE_CHECKING:
+    from tests.services import PostgreSQLServer, RedisServer
 
 #: Names of optional parts whose tests must run, not be skipped: continuous integration sets it.
 REQUIRED = os.environ.get("STOREFRONT_TESTS_REQUIRE", "").split()
@@ -83,3 +86,50 @@ def make_site(tmp_path: Path) -> SiteMaker:
 def site(reference_polar: LocalPolar, make_site: SiteMaker) -> Flask:
     """A site that sells the reference store."""
     return make_site(reference_polar)
+
+
+@pytest.fixture(scope="session")
+def redis_of_the_session() -> Iterator[RedisServer]:
+    """A Redis for all tests that need one."""
+    from tests.services import RedisServer
+
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(redis_of_the_session: RedisServer) -> Iterator[RedisServer]:
+    """A Redis that runs and is empty, and may be stopped, killed and frozen."""
+    redis_of_the_session.start()
+    redis_of_the_session.flush()
+    yield redis_of_the_session
+    redis_of_the_session.start()
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The URL of a Redis that runs and is empty."""
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_of_the_session() -> Iterator[PostgreSQLServer]:
+    """A PostgreSQL for all tests that need one."""
+    from tests.services import PostgreSQLServer
+
+    with PostgreSQLServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_server(postgres_of_the_session: PostgreSQLServer) -> Iterator[PostgreSQLServer]:
+    """A PostgreSQL that runs, and may be stopped, killed and frozen."""
+    postgres_of_the_session.start()
+    yield postgres_of_the_session
+    postgres_of_the_session.start()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgreSQLServer) -> str:
+    """The URL of a new, empty PostgreSQL database."""
+    return postgres_server.create_database()
