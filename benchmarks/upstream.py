@@ -57,7 +57,8 @@ def product_slug(number: int) -> str:
     return f"pattern-collection-{number:06d}"
 
 
-def _product() -> dict[str, Any]:
+def product_body() -> dict[str, Any]:
+    """A product as Polar sends it, with marks where products differ."""
     return {
         "id": "@P",
         "created_at": "@T",
@@ -140,7 +141,7 @@ def _product() -> dict[str, Any]:
 
 
 def _link() -> dict[str, Any]:
-    product = _product()
+    product = product_body()
     for name in ("attached_custom_fields", "is_deletable"):
         del product[name]
     return {
@@ -275,7 +276,7 @@ class Answers:
 
     def __init__(self, count: int, checkout: bytes, per_minute: int | None) -> None:
         self._lists = {
-            "/v1/products": Shop(_product(), count, newest_first=True),
+            "/v1/products": Shop(product_body(), count, newest_first=True),
             "/v1/checkout-links": Shop(_link(), count, newest_first=False),
         }
         self._checkout = checkout

@@ -1,0 +1,180 @@
+"""How long it takes to read a large organization, beside what Polar's answers take by themselves.
+
+The bound is what no client can go below: the requests of a plain walk, times the latency, divided
+by how many are in flight; or what the rate limit makes of them. Each sync is a first one, into an
+empty database and cache, in a process that has made one before; all that it does until the
+catalogue can be shown counts.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import requests
+from flask import Flask
+from polar.v2026_10 import Polar as PolarSdk
+
+from benchmarks.common import Row, main
+from benchmarks.upstream import TOKEN, upstream
+from storefront import Storefront, get_state
+
+_LISTS: Final = ("products", "checkout-links")
+_PAGE_SIZE: Final = 100
+_CONCURRENCY: Final = 8  # the default of STOREFRONT_SYNC_CONCURRENCY
+_TARGET: Final = 1.15
+
+
+def measure(quick: bool) -> Sequence[Row]:
+    """Medians at several latencies, and one sync that the rate limit holds back."""
+    products = 300 if quick else 10_000
+    rows: list[Row] = []
+    for latency in (0.0, 0.01) if quick else (0.0, 0.05, 0.15):
+        rows += _at_latency(products, latency, rounds=1 if quick else 5)
+    # 20 % of 500 requests a minute are what the sandbox allows.
+    rows.append(_held_back(products if quick else 10_000, share=0.2))
+    return rows
+
+
+def bound(products: int, latency: float) -> float:
+    """Seconds below which no walk with that concurrency can go. Every product has one link."""
+    pages = -(-products // _PAGE_SIZE) * len(_LISTS)
+    return pages * latency / _CONCURRENCY
+
+
+def _at_latency(products: int, latency: float, *, rounds: int) -> list[Row]:
+    name = f"{products:,} products and links at {latency * 1000:.0f} ms"
+    with upstream(products, latency=latency) as url:
+        for call in (_sync, _fetch, _one_by_one, _by_sdk):
+            if call is not _by_sdk or not latency:
+                call(url)  # the pages are made, and all modules imported
+        ours, bare = _alternately(_sync, _fetch, url, rounds)
+        plain, sdk = _timed(_one_by_one, url), _timed(_by_sdk, url)
+    limit = bound(products, latency)
+    measured = f"{ours:.2f} s"
+    if limit:
+        first = Row.at_most(f"{name}: sync", measured, ours / limit, "the bound", _TARGET)
+        rows = [first, Row("… the bound", f"{limit:.2f} s")]
+    else:
+        rows = [Row(f"{name}: sync", measured, ours / bare, "the same pages thrown away")]
+    return [
+        *rows,
+        *(
+            Row(f"… {what}", f"{seconds:.2f} s", seconds / ours, "the sync")
+            for what, seconds in (
+                (f"{_CONCURRENCY} threads that throw the pages away", bare),
+                ("`requests`, one page after the other", plain),
+                ("`polar-sdk`, one page after the other", sdk),
+            )
+        ),
+    ]
+
+
+def _held_back(products: int, *, share: float) -> Row:
+    budget = int(500 * share)
+    pages = -(-products // _PAGE_SIZE) * len(_LISTS)
+    limit = (pages - 1) // budget * 60.0
+    with upstream(products) as url:
+        seconds = _timed(lambda url: _sync(url, share=share), url)
+    what = f"{products:,} products and links at {budget} requests a minute: sync"
+    if not limit:
+        return Row(what, f"{seconds:.2f} s")
+    return Row.at_most(what, f"{seconds:.1f} s", seconds / limit, f"{limit:.0f} s", _TARGET)
+
+
+def _alternately(
+    one: Callable[[str], None], other: Callable[[str], None], url: str, rounds: int
+) -> tuple[float, float]:
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        seconds[0].append(_timed(one, url))
+        seconds[1].append(_timed(other, url))
+    return statistics.median(seconds[0]), statistics.median(seconds[1])
+
+
+def _timed(call: Callable[[str], None], url: str) -> float:
+    started = time.perf_counter()
+    call(url)
+    return time.perf_counter() - started
+
+
+def _sync(url: str, share: float = 0.8) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        app = Flask(__name__, instance_path=folder)
+        app.config.update(
+            POLAR_SERVER=url,
+            POLAR_ACCESS_TOKEN=TOKEN,
+            STOREFRONT_SYNC_ON_START=False,
+            STOREFRONT_SYNC_CONCURRENCY=_CONCURRENCY,
+            STOREFRONT_RATE_LIMIT_SHARE=share,
+            STOREFRONT_CACHE_DIR=Path(folder) / "cache",
+        )
+        Storefront(app)
+        get_state(app).catalog.sync()
+
+
+def _fetch(url: str) -> None:
+    """All pages by so many connections, each read and thrown away."""
+    with requests.Session() as session:
+        pages = [
+            (name, page) for name in _LISTS for page in range(1, _last_page(session, url, name) + 1)
+        ]
+
+    def work() -> None:
+        with requests.Session() as session:
+            while True:
+                try:
+                    name, page = pages.pop()
+                except IndexError:
+                    return
+                _get(session, url, name, page)
+
+    threads = [threading.Thread(target=work) for _ in range(_CONCURRENCY)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _one_by_one(url: str) -> None:
+    """What a page of code does: lists of dicts."""
+    kept = []
+    with requests.Session() as session:
+        for name in _LISTS:
+            page, last = 1, 1
+            while page <= last:
+                body = _get(session, url, name, page).json()
+                kept += body["items"]
+                page, last = page + 1, body["pagination"]["max_page"]
+
+
+def _by_sdk(url: str) -> None:
+    """The same with Polar's own SDK: lists of its objects."""
+    with PolarSdk(TOKEN, base_url=url) as polar:
+        _ = list(polar.products.iter_list(limit=_PAGE_SIZE, sorting=["created_at"]))
+        _ = list(polar.checkout_links.iter_list(limit=_PAGE_SIZE, sorting=["created_at"]))
+
+
+def _get(session: requests.Session, url: str, name: str, page: int) -> requests.Response:
+    answer = session.get(
+        f"{url}/v1/{name}/",
+        params={"page": str(page), "limit": str(_PAGE_SIZE), "sorting": "created_at"},
+        headers={"Authorization": f"Bearer {TOKEN}"},
+        timeout=60,
+    )
+    answer.raise_for_status()
+    return answer
+
+
+def _last_page(session: requests.Session, url: str, name: str) -> int:
+    last: int = _get(session, url, name, 1).json()["pagination"]["max_page"]
+    return last
+
+
+if __name__ == "__main__":
+    main(measure, __doc__)
