@@ -28,12 +28,13 @@ class Database:
     to somebody else than the site's own user.
     """
 
-    def __init__(self, url: Secret | None, folder: Path) -> None:
+    def __init__(self, url: Secret | None, folder: Path, *, name: str = "storefront.db") -> None:
         self._url = url
-        self._file = folder / "storefront.db"
+        self._file = folder / name
         self._engine: sa.Engine | None = None
         self._process = os.getpid()
         self._ready = False
+        self._short: Database | None = None
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -57,6 +58,18 @@ class Database:
     def is_shared(self) -> bool:
         """Whether other machines can have the same one: SQLite is this machine's."""
         return self._url is not None and not self._url.reveal().startswith("sqlite")
+
+    def for_short_writes(self) -> Database:
+        """The one where nobody writes for long: a webhook is kept there at once, come what may.
+
+        SQLite has one writer at a time, and a function of the site's may write through a
+        transaction and then take a minute. So there it is a second file, beside the first and
+        with the same tables. PostgreSQL's writers don't wait for each other: it is the same.
+        """
+        if self._short is None:
+            self._short = self._beside()
+            self._short._short = self._short
+        return self._short
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -104,6 +117,20 @@ class Database:
             if self._engine is not None and self._process == os.getpid():
                 self._engine.dispose()
             self._engine = None
+
+    def _beside(self) -> Database:
+        if self._url is None:
+            return Database(None, self._file.parent, name="storefront-inbox.db")
+        if self.is_shared:
+            return self
+        import sqlalchemy as sa
+
+        url = sa.make_url(self._url.reveal())
+        if url.database in (None, "", ":memory:"):
+            return self
+        file = Path(str(url.database))
+        beside = url.set(database=str(file.with_name(f"{file.stem}-inbox{file.suffix}")))
+        return Database(Secret(beside.render_as_string(hide_password=False)), file.parent)
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[sa.Connection]:

@@ -1,0 +1,334 @@
+"""The queue: what is added in a transaction is done after it, by this process or any other."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from storefront.database import Database
+from storefront.errors import DatabaseUnavailable
+from storefront.work.job import Claimed, Job, Postpone, Waiting, reason, trace
+from storefront.work.life import SignOfLife
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+logger = logging.getLogger("storefront")
+
+Handler = Callable[[Job], None]
+
+#: How long a process that says nothing is taken to be alive.
+LEASE_SECONDS: Final = 20.0
+#: Attempts before a job is parked: with the pauses between them, some eight hours.
+ATTEMPTS: Final = 20
+#: Seconds between two looks for work that other processes have added or left.
+_LOOK_SECONDS = 1.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 7200.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    handler: Handler
+    at_once: int
+    attempts: int
+
+
+class _TakenOver(Exception):
+    """This process was taken for dead, and another one does the job."""
+
+
+class WorkQueue:
+    """Jobs in a database, and the threads of this process that do them.
+
+    ``shop`` tells the jobs of several shops in one database apart; ``context`` makes what
+    surrounds each handler, such as an app context. A queue that ``stays`` keeps looking for what
+    other processes have added or left; another one ends its threads once there is nothing to do.
+    ``lease_seconds``, of 3 at the least: how long a process that is silent is taken to be alive.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        shop: str,
+        context: Callable[[], AbstractContextManager[object]] = nullcontext,
+        stays: bool = True,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        self._database = database
+        self._shop = shop
+        self._context = context
+        self._stays = stays
+        self._lease_seconds = lease_seconds
+        self._kinds: dict[str, _Kind] = {}
+        self._watcher: threading.Thread | None = None
+        self._start_process()
+
+    def register(
+        self, kind: str, handler: Handler, *, at_once: int = 4, attempts: int = ATTEMPTS
+    ) -> None:
+        """Have jobs of a kind done by a function, at most so many at once in this process.
+
+        The job is done when the function returns and its transaction, ``job.connection``, is
+        committed, both or neither. When it raises, what it wrote there is undone, and it is asked
+        again after a pause that grows; after so many attempts the job is parked.
+        """
+        self._kinds[kind] = _Kind(handler, at_once, attempts)
+
+    def add(
+        self,
+        connection: sa.Connection,
+        kind: str,
+        key: str,
+        payload: Mapping[str, Any],
+        *,
+        after_seconds: float = 0.0,
+        again: bool = False,
+    ) -> bool:
+        """Add a job in the caller's transaction; call ``wake`` once that is committed.
+
+        There is one job a kind and key: where one waits, it takes the new payload and the earlier
+        time; one that is being done stays as it is, or is done once more with ``again``; a parked
+        one stays parked. Gives whether the job is new.
+        """
+        from storefront.work import rows
+
+        encoded = msgspec.json.encode(payload)
+        return rows.add(
+            connection, self._shop, kind, key, encoded, after=after_seconds, again=again
+        )
+
+    def wake(self) -> None:
+        """Look for work now, in a thread that is started when it is not there."""
+        if self._process != os.getpid():
+            # Threads do not survive a fork, nor do locks that they held.
+            self._start_process()
+        with self._lock:
+            if self._watcher is None:
+                self._watcher = threading.Thread(
+                    target=_watch,
+                    args=[weakref.ref(self), self._awake],
+                    name="storefront-work",
+                    daemon=True,
+                )
+                self._watcher.start()
+            self._awake.set()
+
+    def run_due(self) -> int:
+        """Do in this thread all that is due, for commands and tests; gives how many jobs.
+
+        :raises DatabaseUnavailable: when the database does not answer.
+        """
+        done = 0
+        while True:
+            self._release_left()
+            claimed = self._claim(dict.fromkeys(self._kinds, 1))
+            if not claimed:
+                return done
+            for each in claimed:
+                self._run(each)
+            done += len(claimed)
+
+    def waiting(self, *, kind: str | None = None, parked: bool = False) -> list[Waiting]:
+        """The jobs that there are, the oldest first; with ``parked`` only those given up.
+
+        :raises DatabaseUnavailable: when the database does not answer.
+        """
+        from storefront.work import rows
+
+        with self._database.reading() as connection:
+            return rows.waiting(connection, self._shop, kind=kind, parked=parked)
+
+    def retry(self, kind: str, key: str) -> bool:
+        """Have a job done now, with all its attempts anew; False when there is none.
+
+        :raises DatabaseUnavailable: when the database does not answer.
+        """
+        from storefront.work import rows
+
+        with self._database.writing() as connection:
+            return rows.retry(connection, self._shop, kind, key)
+
+    def _start_process(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._claiming = threading.Lock()
+        self._turn = threading.Lock()
+        self._awake = threading.Event()
+        # The thread waits, and has to end with the queue.
+        weakref.finalize(self, self._awake.set).atexit = False
+        self._watcher = None
+        self._life = SignOfLife(self._database.for_short_writes(), self._lease_seconds)
+        #: What this process does: kind by job id.
+        self._running: dict[int, str] = {}
+
+    def _look(self) -> bool:
+        """Start what can be started; whether there may be more to do later."""
+        from storefront.work import rows
+
+        self._release_left()
+        with self._lock:
+            busy = list(self._running.values())
+        free = {name: kind.at_once - busy.count(name) for name, kind in self._kinds.items()}
+        for claimed in self._claim({name: count for name, count in free.items() if count > 0}):
+            threading.Thread(
+                target=self._run_and_look,
+                args=[claimed],
+                name=f"storefront-{claimed.kind}",
+                daemon=True,
+            ).start()
+        if self._stays:
+            return True
+        with self._lock, self._database.reading() as connection:
+            if self._running or not rows.is_empty(connection, self._shop):
+                return True
+            # Under the lock: whoever wakes it from now on starts another.
+            self._watcher = None
+            return False
+
+    def _release_left(self) -> None:
+        """Free what dead processes had in hand, and what this one could not give back."""
+        from storefront.work import rows
+
+        with self._claiming:
+            with self._lock:
+                running = set(self._running)
+            with self._database.reading() as connection:
+                claims = rows.claims(connection, self._shop)
+            ours = self._life.name
+            gone = self._life.gone({name for name in claims.values() if name != ours})
+            left = [
+                id
+                for id, name in claims.items()
+                if id not in running and (name == ours or name in gone)
+            ]
+            if left:
+                with self._database.writing() as connection:
+                    rows.release(connection, left, held_by=gone | {ours})
+
+    def _claim(self, free: Mapping[str, int]) -> list[Claimed]:
+        """Take jobs that are due, at most so many of each kind."""
+        from storefront.work import rows
+
+        with self._claiming:
+            with self._database.reading() as connection:
+                if not rows.is_due(connection, self._shop, free):
+                    return []
+            holder = self._life.begin()
+            try:
+                with self._database.writing() as connection:
+                    claimed = [
+                        each
+                        for kind, limit in free.items()
+                        for each in rows.claim(connection, self._shop, kind, limit, holder)
+                    ]
+                for each in claimed:
+                    self._life.begin()
+                    with self._lock:
+                        self._running[each.id] = each.kind
+            finally:
+                self._life.end()
+            return claimed
+
+    def _run_and_look(self, claimed: Claimed) -> None:
+        """What a thread of its own does."""
+        self._run(claimed)
+        self._awake.set()
+
+    def _run(self, claimed: Claimed) -> None:
+        kind = self._kinds[claimed.kind]
+        try:
+            if claimed.attempt > kind.attempts:
+                self._give_back(claimed, None, "The process ended during the last attempt.")
+            else:
+                self._do(kind, claimed)
+        except _TakenOver:
+            logger.warning("%s %s was taken over, and undone here.", claimed.kind, claimed.key)
+        except Postpone as postponed:
+            why = reason(postponed) if str(postponed) else None
+            self._give_back(claimed, postponed.seconds, why, counted=False)
+        except BaseException as error:
+            self._fail(kind, claimed, error)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            with self._lock:
+                del self._running[claimed.id]
+            self._life.end()
+
+    def _do(self, kind: _Kind, claimed: Claimed) -> None:
+        from storefront.work import rows
+
+        with self._context(), ExitStack() as stack:
+            job = Job(claimed, lambda: stack.enter_context(self._transaction()))
+            kind.handler(job)
+            if not rows.finish(job.connection, claimed, repeat_after=job.repeat_after):
+                raise _TakenOver
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        with ExitStack() as stack:
+            if not self._database.is_shared:
+                # One writes at a time anyway. Here they wait without the limit that SQLite has.
+                stack.enter_context(self._turn)
+            yield stack.enter_context(self._database.writing())
+
+    def _fail(self, kind: _Kind, claimed: Claimed, error: BaseException) -> None:
+        if claimed.attempt >= kind.attempts:
+            logger.error(
+                "%s %s failed %d times, and is given up.\n%s",
+                *(claimed.kind, claimed.key, claimed.attempt, trace(error)),
+            )
+            self._give_back(claimed, None, reason(error))
+            return
+        # Full jitter: what failed together does not come back together.
+        pause = random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (claimed.attempt - 1)))  # noqa: S311
+        logger.warning(
+            "%s %s failed (attempt %d of %d); again in %.0f seconds.\n%s",
+            *(claimed.kind, claimed.key, claimed.attempt, kind.attempts, pause, trace(error)),
+        )
+        self._give_back(claimed, pause, reason(error))
+
+    def _give_back(
+        self, claimed: Claimed, after: float | None, why: str | None, *, counted: bool = True
+    ) -> None:
+        from storefront.work import rows
+
+        try:
+            with self._database.writing() as connection:
+                rows.put_off(connection, claimed, after, why, counted=counted)
+        except DatabaseUnavailable as error:
+            # It stays claimed, and is freed at the next look that the database answers.
+            logger.warning("%s %s could not be put off. %s", claimed.kind, claimed.key, error)
+
+
+def _watch(reference: weakref.ref[WorkQueue], awake: threading.Event) -> None:
+    """Look for work each second, and when woken, until the queue is gone or done."""
+    failure = ""
+    while True:
+        awake.wait(_LOOK_SECONDS)
+        awake.clear()
+        queue = reference()
+        if queue is None:
+            return
+        try:
+            if not queue._look():
+                return
+            failure = ""
+        except DatabaseUnavailable as error:
+            if failure != str(error):
+                failure = str(error)
+                logger.warning("Work waits for the database. %s", error)
+        except Exception as error:
+            # A thread has nobody to raise to, and without it nothing is done any more.
+            logger.error("Work could not be looked for.\n%s", trace(error))
+        del queue
