@@ -20,6 +20,7 @@ from werkzeug.routing import Map, RequestRedirect, Rule
 from werkzeug.wrappers import Request, Response
 
 from storefront.emulator import (
+    benefit_api,
     catalog_api,
     checkout_api,
     link_writing,
@@ -28,8 +29,10 @@ from storefront.emulator import (
     product_writing,
     shapes,
     shop_writing,
+    subscription_api,
     webhook_api,
 )
+from storefront.emulator.benefits import Benefits
 from storefront.emulator.calls import Access, ApiRoute, Call
 from storefront.emulator.checkouts import Checkouts
 from storefront.emulator.customers import Customers
@@ -37,8 +40,10 @@ from storefront.emulator.errors import CrashError, NotFoundError, PolarError
 from storefront.emulator.limits import RateLimit
 from storefront.emulator.orders import Orders
 from storefront.emulator.records import Body, Session
+from storefront.emulator.refunds import Refunds
 from storefront.emulator.services import Route, Services, base_url
 from storefront.emulator.store import Store
+from storefront.emulator.subscriptions import Subscriptions
 from storefront.emulator.webhooks import Webhooks
 
 if TYPE_CHECKING:
@@ -72,12 +77,23 @@ class Token:
     is_other_organization: bool = False
 
 
-def make_services(store: Store, *, settle_seconds: float = 1.0) -> Services:
+def make_services(
+    store: Store, *, settle_seconds: float = 1.0, grant_seconds: float = 0.0
+) -> Services:
     """The services over a store."""
+    benefits = Benefits(store, grant_seconds=grant_seconds)
     orders, customers = Orders(store, settle_seconds=settle_seconds), Customers(store)
-    checkouts = Checkouts(store, orders, customers, settle_seconds=settle_seconds)
-    webhooks = Webhooks(store, tick=checkouts.settle_due)
-    return Services(store, checkouts, orders, customers, webhooks)
+    checkouts = Checkouts(store, orders, customers, benefits, settle_seconds=settle_seconds)
+    return Services(
+        store,
+        checkouts,
+        orders,
+        customers,
+        Webhooks(store, tick=checkouts.settle_due),
+        benefits,
+        Subscriptions(store, orders, benefits),
+        Refunds(store, orders, benefits),
+    )
 
 
 _API = (
@@ -87,6 +103,8 @@ _API = (
     shop_writing,
     checkout_api,
     order_api,
+    subscription_api,
+    benefit_api,
     webhook_api,
 )
 

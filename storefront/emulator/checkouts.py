@@ -24,6 +24,7 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
+from storefront.emulator.benefits import Benefits
 from storefront.emulator.confirming import (
     DECLINING_TOKEN,
     apply_changes,
@@ -75,12 +76,19 @@ class Checkouts:
     """The checkout sessions of a store."""
 
     def __init__(
-        self, store: Store, orders: Orders, customers: Customers, *, settle_seconds: float = 1.0
+        self,
+        store: Store,
+        orders: Orders,
+        customers: Customers,
+        benefits: Benefits,
+        *,
+        settle_seconds: float = 1.0,
     ) -> None:
         """`settle_seconds` is how long a confirmed checkout takes to succeed."""
         self._store = store
         self._orders = orders
         self._customers = customers
+        self._benefits = benefits
         self._settle_after = timedelta(seconds=settle_seconds)
 
     def open_link(
@@ -270,16 +278,16 @@ class Checkouts:
             time.sleep(0.02)
 
     def settle_due(self) -> None:
-        """Bring every confirmed session to its end whose time has come. Each read does this, so
-        there is no thread of its own."""
+        """Bring every confirmed session to its end whose time has come, and grant the benefits
+        that are due. Each read does this, so there is no thread of its own."""
         with self._store.lock:
             pending = [self._store.checkouts[checkout_id] for checkout_id in self._store.pending]
-            if not pending:
-                return
-            now = self._store.now()
-            due = [item for item in pending if item.settles_at and item.settles_at <= now]
-            for checkout in sorted(due, key=lambda item: item.settles_at or now):
-                self._settle(checkout)
+            if pending:
+                now = self._store.now()
+                due = [item for item in pending if item.settles_at and item.settles_at <= now]
+                for checkout in sorted(due, key=lambda item: item.settles_at or now):
+                    self._settle(checkout)
+            self._benefits.grant_due()
 
     def _settle(self, checkout: Checkout) -> None:
         self._store.pending.discard(checkout.id)
@@ -299,6 +307,7 @@ class Checkouts:
         checkout.payment_processor_metadata["intent_status"] = "succeeded"
         checkout.modified_at = self._store.now()
         announce_purchase(self._store, checkout, order)
+        self._benefits.grant_for(order)
 
     def _charge(self, checkout: Checkout, customer: Body) -> None:
         known = customer.setdefault("processor_id", new_processor_id("cus_"))

@@ -29,16 +29,13 @@ class Customers:
 
     def by_email(self, email: str) -> Body | None:
         """The customer of that address, whatever its case."""
-        wanted = email.casefold()
         with self._store.lock:
-            found = (c for c in self._store.customers.values() if c["email"].casefold() == wanted)
-            return next(found, None)
+            return self._store.customer_by("email", email)
 
     def by_external_id(self, external_id: str) -> Body | None:
         """The customer whom the shop knows by that id."""
         with self._store.lock:
-            found = (c for c in self._store.customers.values() if c["external_id"] == external_id)
-            return next(found, None)
+            return self._store.customer_by("external_id", external_id)
 
     def for_checkout(self, checkout: Checkout) -> tuple[Body, bool]:
         """The customer a checkout is for, and whether they are new.
@@ -72,9 +69,10 @@ class Customers:
                 "first_user_event_at": None,
                 "avatar_url": _avatar_url(email),
                 "short_id": new_short_id(),
+                "member_id": new_id(),
                 "orders_count": 0,
             }
-            self._store.customers[customer["id"]] = customer
+            self._store.add_customer(customer)
             announce_customer(self._store, "customer.created", customer)
             return customer, True
 

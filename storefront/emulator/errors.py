@@ -8,6 +8,7 @@
     ├── CheckoutNotOpenError    403 NotOpenCheckout
     ├── EmbedHostError          403 EmbedHostNotAllowed
     ├── InvoiceMissingError     404 InvoiceDoesNotExist
+    ├── RefusedError            what the state of an order or a subscription forbids
     ├── InvalidRequestError     422, every problem with its place
     └── CrashError              500 in plain text, where the service itself breaks
 """
@@ -83,6 +84,15 @@ class InvoiceMissingError(PolarError):
 
     def __init__(self, order_id: str) -> None:
         super().__init__(f"No invoice exists for order {order_id}.")
+
+
+class RefusedError(PolarError):
+    """What the state of an order, a subscription or a download forbids."""
+
+    def __init__(self, status: int, error: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.error = error
 
 
 @dataclass(frozen=True)

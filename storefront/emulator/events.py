@@ -56,31 +56,6 @@ EVENTS: Final = (
     "organization.updated",
 )
 
-#: What a customer's state tells of each of their subscriptions.
-_SUBSCRIPTION_STATE = (
-    "id",
-    "created_at",
-    "modified_at",
-    "custom_field_data",
-    "metadata",
-    "status",
-    "amount",
-    "currency",
-    "recurring_interval",
-    "current_period_start",
-    "current_period_end",
-    "trial_start",
-    "trial_end",
-    "cancel_at_period_end",
-    "canceled_at",
-    "started_at",
-    "ends_at",
-    "product_id",
-    "discount_id",
-    "seats",
-    "units",
-)
-
 
 def announce_checkout(store: Store, event: str, checkout: Checkout) -> None:
     """Tell of a checkout as it is now."""
@@ -94,38 +69,39 @@ def announce_customer(store: Store, event: str, customer: Body) -> None:
     store.announce(event, lambda _: shapes.public_customer(customer))
 
 
-def announce_purchase(store: Store, checkout: Checkout, order: Body) -> None:
-    """Tell all that a payment which went through has brought about."""
-    for event in ("order.created", "order.updated", "order.paid"):
-        store.announce(event, lambda base: shapes.with_origin(shapes.order(store, order), base))
-    announce_checkout(store, "checkout.updated", checkout)
-    subscription = store.subscriptions.get(order["subscription_id"] or "")
-    if subscription is not None:
-        _announce_subscription(store, "subscription.created", subscription)
-    customer = store.customers[order["customer_id"]]
-    store.announce("customer.state_changed", lambda _: _customer_state(store, customer))
-    announce_customer(store, "customer.updated", customer)
-    if subscription is not None:
-        _announce_subscription(store, "subscription.active", subscription)
-        _announce_subscription(store, "subscription.updated", subscription)
+def announce_order(store: Store, event: str, order: Body) -> None:
+    """Tell of an order as it is now."""
+    store.announce(event, lambda base: shapes.with_origin(shapes.order(store, order), base))
 
 
-def _customer_state(store: Store, customer: Body) -> Body:
-    """A customer with all they have. Benefits are not granted here, and meters count nothing."""
-    subscriptions = [
-        {**{key: item[key] for key in _SUBSCRIPTION_STATE}, "meters": []}
-        for item in store.subscriptions.values()
-        if item["customer_id"] == customer["id"]
-    ]
-    return {
-        **shapes.public_customer(customer),
-        "active_subscriptions": subscriptions,
-        "granted_benefits": [],
-        "active_meters": [],
-    }
+def announce_grant(store: Store, event: str, grant: Body) -> None:
+    """Tell of a benefit that was granted or taken back."""
+    store.announce(event, lambda _: {**shapes.grant(store, grant), "previous_properties": {}})
 
 
-def _announce_subscription(store: Store, event: str, subscription: Body) -> None:
+def announce_customer_state(store: Store, customer: Body) -> None:
+    """Tell of all that a customer has now."""
+    store.announce("customer.state_changed", lambda _: shapes.customer_state(store, customer))
+
+
+def announce_subscription(store: Store, event: str, subscription: Body) -> None:
+    """Tell of a subscription as it is now."""
     store.announce(
         event, lambda base: shapes.with_origin(shapes.subscription(store, subscription), base)
     )
+
+
+def announce_purchase(store: Store, checkout: Checkout, order: Body) -> None:
+    """Tell all that a payment which went through has brought about."""
+    for event in ("order.created", "order.updated", "order.paid"):
+        announce_order(store, event, order)
+    announce_checkout(store, "checkout.updated", checkout)
+    subscription = store.subscriptions.get(order["subscription_id"] or "")
+    if subscription is not None:
+        announce_subscription(store, "subscription.created", subscription)
+    customer = store.customers[order["customer_id"]]
+    announce_customer_state(store, customer)
+    announce_customer(store, "customer.updated", customer)
+    if subscription is not None:
+        announce_subscription(store, "subscription.active", subscription)
+        announce_subscription(store, "subscription.updated", subscription)

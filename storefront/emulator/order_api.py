@@ -1,16 +1,31 @@
-"""The API's endpoints for what was sold: orders, subscriptions, customers and their portal."""
+"""The API's endpoints for orders, their refunds, and customers with their portal."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from storefront.emulator import shapes
+from storefront.emulator.bodies import (
+    Field,
+    check_storable,
+    choice,
+    flag,
+    integer,
+    metadata,
+    nullable,
+    read_object,
+    refused,
+    text,
+    uuid,
+)
 from storefront.emulator.calls import ApiRoute, Call, by, scopes
 from storefront.emulator.errors import InvalidRequestError, NotFoundError, Problem
 from storefront.emulator.queries import matches_metadata, paginate, sort
 from storefront.emulator.records import Body
+from storefront.emulator.store import Store
 from storefront.emulator.validation import check_uuid
 
 _ORDERS = scopes("orders")
@@ -40,18 +55,15 @@ def list_orders(call: Call) -> Body:
         for name in ("product_id", "discount_id", "customer_id", "checkout_id", "subscription_id")
     }
     owners, externals = query.ids("organization_id"), query.all("external_customer_id")
-    kinds, states, metadata = (
-        query.all("product_billing_type"),
-        query.all("status"),
-        query.metadata(),
-    )
+    kinds, states = query.all("product_billing_type"), query.all("status")
+    pairs = query.metadata()
     after, before = query.moment("created_after"), query.moment("created_before")
     page = query.page()
     order = query.sorting(_SORTED_ORDERS, "-created_at")
     services.checkouts.settle_due()
     found = [
         item
-        for item in store.orders.values()
+        for item in _candidates(store, wanted)
         if all(ids is None or item[name] in ids for name, ids in wanted.items())
         and (owners is None or store.organization["id"] in owners)
         and (not externals or store.customers[item["customer_id"]]["external_id"] in externals)
@@ -59,9 +71,18 @@ def list_orders(call: Call) -> Body:
         and (not states or item["status"] in states)
         and (after is None or datetime.fromisoformat(item["created_at"]) > after)
         and (before is None or datetime.fromisoformat(item["created_at"]) < before)
-        and matches_metadata(item["metadata"], metadata)
+        and matches_metadata(item["metadata"], pairs)
     ]
     return paginate(sort(found, order), page, lambda item: shapes.order(store, item))
+
+
+def _candidates(store: Store, wanted: Mapping[str, frozenset[str] | None]) -> Iterable[Body]:
+    """The orders to look at: a few where one of the ids leads to them."""
+    for name in ("checkout_id", "customer_id", "subscription_id"):
+        ids = wanted[name]
+        if ids is not None:
+            return store.orders_by(name, ids)
+    return store.orders.values()
 
 
 def _billing_type(order: Body) -> str:
@@ -86,38 +107,73 @@ def get_invoice(call: Call) -> Body:
     return {"url": f"{call.base_url}/assets/invoices/{call.id}.pdf"}
 
 
-def list_subscriptions(call: Call) -> Body:
-    """Subscriptions, the newest first."""
-    query = call.query
-    wanted = {name: query.ids(name) for name in ("product_id", "customer_id", "discount_id")}
-    page = query.page()
-    order = query.sorting(
-        {
-            "customer": by("customer_id"),
-            "status": by("status"),
-            "started_at": by("started_at"),
-            "current_period_end": by("current_period_end"),
-            "amount": by("amount"),
-            "product": by("product_id"),
-            "discount": by("discount_id"),
-        },
-        "-started_at",
-    )
+_REFUND: Final = (
+    Field("metadata", metadata, {}),
+    Field("order_id", uuid),
+    Field(
+        "reason",
+        choice(
+            (
+                "duplicate",
+                "fraudulent",
+                "customer_request",
+                "service_disruption",
+                "satisfaction_guarantee",
+                "dispute_prevention",
+                "other",
+            )
+        ),
+    ),
+    Field("amount", integer(at_least=1)),
+    Field("comment", nullable(text()), None),
+    Field("revoke_benefits", flag, False),
+)
+
+
+def create_refund(call: Call) -> tuple[Body, int]:
+    """Give money back."""
+    values = read_object(call.body(), _REFUND, ("body",))
+    check_storable(values)
     call.services.checkouts.settle_due()
-    store = call.services.store
+    try:
+        refund = call.services.refunds.create(
+            values["order_id"],
+            values["amount"],
+            reason=values["reason"],
+            revoke_benefits=values["revoke_benefits"],
+            metadata=values["metadata"],
+        )
+    except NotFoundError:
+        loc = ("body", "order_id")
+        raise refused("value_error", loc, "Order not found", values["order_id"]) from None
+    return refund, 201
+
+
+def list_refunds(call: Call) -> Body:
+    """Refunds, the newest first."""
+    query, store = call.query, call.services.store
+    names = ("id", "organization_id", "order_id", "subscription_id", "customer_id")
+    wanted = {name: query.ids(name) for name in names}
+    externals, succeeded = query.all("external_customer_id"), query.flag("succeeded")
+    page = query.page()
+    order: Any = query.sorting(
+        {"created_at": by("created_at"), "amount": by("amount")}, "-created_at"
+    )
     found = [
         item
-        for item in store.subscriptions.values()
+        for item in store.refunds.values()
         if all(ids is None or item[name] in ids for name, ids in wanted.items())
+        and (not externals or store.customers[item["customer_id"]]["external_id"] in externals)
+        and succeeded in (None, item["status"] == "succeeded")
     ]
-    return paginate(sort(found, order), page, lambda item: shapes.subscription(store, item))
+    return paginate(sort(found, order), page, dict)
 
 
 def list_customers(call: Call) -> Body:
     """Customers, the newest first."""
     query = call.query
-    email, text = query.last("email"), (query.last("query") or "").lower()
-    metadata = query.metadata()
+    email, part = query.last("email"), (query.last("query") or "").lower()
+    pairs = query.metadata()
     page = query.page()
     keys = {name: by(name) for name in ("created_at", "email", "name")}
     order = query.sorting(keys, "-created_at")
@@ -126,8 +182,8 @@ def list_customers(call: Call) -> Body:
         customer
         for customer in call.services.store.customers.values()
         if (email is None or customer["email"].lower() == email.lower())
-        and text in f"{customer['name'] or ''} {customer['email']}".lower()
-        and matches_metadata(customer["metadata"], metadata)
+        and part in f"{customer['name'] or ''} {customer['email']}".lower()
+        and matches_metadata(customer["metadata"], pairs)
     ]
     return paginate(sort(found, order), page, shapes.public_customer)
 
@@ -136,6 +192,13 @@ def get_customer(call: Call) -> Body:
     """One customer."""
     call.services.checkouts.settle_due()
     return shapes.public_customer(call.services.customers.get(call.id))
+
+
+def get_customer_state(call: Call) -> Body:
+    """One customer with all that they have."""
+    call.services.checkouts.settle_due()
+    customer = call.services.customers.get(call.id)
+    return shapes.customer_state(call.services.store, customer)
 
 
 def create_session(call: Call) -> tuple[Body, int]:
@@ -234,9 +297,11 @@ ROUTES = [
     ApiRoute("/v1/orders/<id>", "GET", _ORDERS, get_order),
     ApiRoute("/v1/orders/<id>/invoice", "GET", ("orders:read",), get_invoice),
     ApiRoute("/v1/orders/<id>/invoice", "POST", ("orders:read",), request_invoice),
-    ApiRoute("/v1/subscriptions/", "GET", scopes("subscriptions"), list_subscriptions),
+    ApiRoute("/v1/refunds/", "GET", scopes("refunds"), list_refunds),
+    ApiRoute("/v1/refunds/", "POST", ("refunds:write",), create_refund),
     ApiRoute("/v1/customers/", "GET", scopes("customers"), list_customers),
     ApiRoute("/v1/customers/<id>", "GET", scopes("customers"), get_customer),
+    ApiRoute("/v1/customers/<id>/state", "GET", scopes("customers"), get_customer_state),
     ApiRoute("/v1/customer-sessions/", "POST", ("customer_sessions:write",), create_session),
     ApiRoute("/v1/customer-portal/customers/me", "GET", "customer", get_me),
     ApiRoute("/v1/customer-portal/orders/", "GET", "customer", list_my_orders),

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from storefront.emulator.errors import InvoiceMissingError, NotFoundError
-from storefront.emulator.pricing import later, totals_of, trial_of
+from storefront.emulator.pricing import discount_amount, later, totals_of, trial_of
 from storefront.emulator.records import Body, Checkout, iso
 from storefront.emulator.store import Store, new_id
 
@@ -29,8 +29,7 @@ class Orders:
     def of_customer(self, customer_id: str) -> list[Body]:
         """A customer's orders, oldest first."""
         with self._store.lock:
-            found = [o for o in self._store.orders.values() if o["customer_id"] == customer_id]
-            return sorted(found, key=lambda order: str(order["created_at"]))
+            return self._store.orders_by("customer_id", [customer_id])
 
     def request_invoice(self, order_id: str) -> None:
         """Ask for an order's invoice, which can be read after a moment.
@@ -61,7 +60,49 @@ class Orders:
             if checkout.product["is_recurring"]:
                 subscription = self._subscribe(checkout, customer)
             order = self._order(checkout, customer, subscription)
-            store.orders[order["id"]] = order
+            store.add_order(order)
+            return order
+
+    def renew(self, subscription: Body, *, after_trial: bool, is_paid: bool) -> Body:
+        """Make the order of a subscription's new period.
+
+        It costs what was bought at first; a discount that is for a time, or for once, is over
+        when that is.
+        """
+        store = self._store
+        with store.lock:
+            checkout = store.checkouts[subscription["checkout_id"]]
+            customer = store.customers[subscription["customer_id"]]
+            discount = checkout.discount
+            if discount is not None and not _still_applies(discount, subscription, after_trial):
+                discount = None
+            off = discount_amount(discount, checkout.amount, checkout.currency)
+            total = checkout.amount - off
+            customer["orders_count"] += 1
+            order = {
+                **self._order(checkout, customer, subscription),
+                "status": "paid" if is_paid else "pending",
+                "paid": is_paid,
+                "subtotal_amount": checkout.amount,
+                "discount_amount": off,
+                "net_amount": total,
+                "total_amount": total,
+                "due_amount": total,
+                "amount": total,
+                "refundable_amount": total,
+                "billing_reason": "subscription_cycle",
+                "discount_id": discount and discount["id"],
+                "product_price_id": checkout.price["id"],
+                "items": [
+                    {
+                        **self._item(checkout, subscription, checkout.amount),
+                        "label": checkout.product["name"],
+                        "product_price_id": checkout.price["id"],
+                    }
+                ],
+            }
+            subscription.update(amount=total, discount_id=order["discount_id"])
+            store.add_order(order)
             return order
 
     def _settle_customer(self, customer: Body, checkout: Checkout) -> None:
@@ -191,8 +232,18 @@ class Orders:
             "custom_field_data": checkout.custom_field_data,
             **no_values,
         }
-        self._store.subscriptions[subscription["id"]] = subscription
+        self._store.add_subscription(subscription)
         return subscription
+
+
+def _still_applies(discount: Body, subscription: Body, after_trial: bool) -> bool:
+    """Whether a discount counts for the period that has just begun."""
+    if discount["duration"] == "repeating":
+        first = subscription["trial_end"] or subscription["started_at"]
+        months = int(discount["duration_in_months"])
+        ends = later(datetime.fromisoformat(first), "month", months)
+        return datetime.fromisoformat(subscription["current_period_start"]) < ends
+    return discount["duration"] == "forever" or after_trial
 
 
 def _day(moment: str) -> str:

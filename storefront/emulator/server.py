@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Self
 
 from werkzeug.serving import make_server
 
@@ -63,19 +64,23 @@ class LocalPolar:
         *,
         tokens: Mapping[str, Token] | None = None,
         settle_seconds: float = 1.0,
+        grant_seconds: float = 0.0,
         webhook: Webhook | None = None,
         rate_limit: int | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         """Bind to `host` and `port`; port 0 takes any that is free. `settle_seconds` is how long
-        a confirmed checkout takes to succeed; `webhook` is told of what happens; `rate_limit` is
+        a confirmed checkout takes to succeed, `grant_seconds` how long an order takes to be
+        granted its benefits; `webhook` is told of what happens; `rate_limit` is
         how many requests an organization has in a minute.
 
         :raises OSError: the port cannot be had.
         """
         self.store = store
-        self.services = make_services(store, settle_seconds=settle_seconds)
+        self.services = make_services(
+            store, settle_seconds=settle_seconds, grant_seconds=grant_seconds
+        )
         self.tokens = dict(make_tokens() if tokens is None else tokens)
         self.webhooks = self.services.webhooks
         #: What goes wrong on purpose.
@@ -115,7 +120,7 @@ class LocalPolar:
         """Answer requests until `stop` is called from another thread, or an interrupt."""
         self._server.serve_forever(poll_interval=0.05)
 
-    def start(self) -> LocalPolar:
+    def start(self) -> Self:
         """Answer requests in a thread of its own."""
         self._thread = threading.Thread(target=self.serve, name="local-polar", daemon=True)
         self._thread.start()
@@ -132,7 +137,7 @@ class LocalPolar:
         self._server.server_close()
         self._socket.close()
 
-    def __enter__(self) -> LocalPolar:
+    def __enter__(self) -> Self:
         """Start."""
         return self.start()
 

@@ -8,10 +8,13 @@ from typing import TypeAlias
 
 from werkzeug.wrappers import Request, Response
 
+from storefront.emulator.benefits import Benefits
 from storefront.emulator.checkouts import Checkouts
 from storefront.emulator.customers import Customers
 from storefront.emulator.orders import Orders
+from storefront.emulator.refunds import Refunds
 from storefront.emulator.store import Store
+from storefront.emulator.subscriptions import Subscriptions
 from storefront.emulator.webhooks import Webhooks
 
 
@@ -24,6 +27,9 @@ class Services:
     orders: Orders
     customers: Customers
     webhooks: Webhooks
+    benefits: Benefits
+    subscriptions: Subscriptions
+    refunds: Refunds
 
 
 View: TypeAlias = Callable[[Services, Request, Mapping[str, str]], Response]

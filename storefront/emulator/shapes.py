@@ -63,6 +63,32 @@ _ORDER_PRIVATE = frozenset(
         "discount",
     }
 )
+#: What a customer's state tells of each of their subscriptions.
+_SUBSCRIPTION_STATE = (
+    "id",
+    "created_at",
+    "modified_at",
+    "custom_field_data",
+    "metadata",
+    "status",
+    "amount",
+    "currency",
+    "recurring_interval",
+    "current_period_start",
+    "current_period_end",
+    "trial_start",
+    "trial_end",
+    "cancel_at_period_end",
+    "canceled_at",
+    "started_at",
+    "ends_at",
+    "product_id",
+    "discount_id",
+    "seats",
+    "units",
+)
+#: What a customer's state tells of each of their benefits.
+_GRANT_STATE = ("id", "created_at", "modified_at", "granted_at", "benefit_id", "properties")
 _CUSTOMER_OF_PORTAL = (
     "created_at",
     "modified_at",
@@ -328,14 +354,119 @@ def subscription(store: Store, item: Body) -> Body:
     }
 
 
+def portal_subscription(store: Store, item: Body) -> Body:
+    """A subscription as the customer who has it reads it."""
+    product = checkout_product(store.products[item["product_id"]])
+    organization = portal_organization(store.organization)
+    left_out = ("metadata", "custom_field_data", "customer", "user", "discount")
+    return {
+        **without(subscription(store, item), left_out),
+        "product": {**product, "organization": organization},
+    }
+
+
 def public_customer(customer: Body) -> Body:
     """A customer as the organization reads it."""
-    return without(customer, ["short_id", "orders_count", "processor_id"])
+    return without(customer, ["short_id", "orders_count", "processor_id", "member_id"])
 
 
 def portal_customer(customer: Body) -> Body:
     """A customer as they read themselves."""
     return {**{key: customer[key] for key in _CUSTOMER_OF_PORTAL}, "oauth_accounts": {}}
+
+
+def customer_state(store: Store, customer: Body) -> Body:
+    """A customer with all they have. Meters count nothing here."""
+    subscriptions = [
+        {**{key: item[key] for key in _SUBSCRIPTION_STATE}, "meters": []}
+        for item in store.subscriptions_of.get(customer["id"], ())
+        if item["status"] in {"active", "trialing"}
+    ]
+    grants = []
+    for item in store.grants_of.get(customer["id"], ()):
+        if item["is_granted"]:
+            benefit = store.benefit(item["benefit_id"])
+            grants.append(
+                {
+                    **{key: item[key] for key in _GRANT_STATE},
+                    "benefit_type": benefit["type"],
+                    "benefit_metadata": benefit.get("metadata", {}),
+                }
+            )
+    return {
+        **public_customer(customer),
+        "active_subscriptions": subscriptions,
+        "granted_benefits": grants,
+        "active_meters": [],
+    }
+
+
+def member(customer: Body) -> Body:
+    """The one person that a customer is, as its team has them."""
+    return {
+        "id": customer["member_id"],
+        "created_at": customer["created_at"],
+        "modified_at": None,
+        "customer_id": customer["id"],
+        "email": customer["email"],
+        "name": customer["name"],
+        "external_id": None,
+        "role": "owner",
+    }
+
+
+def grant(store: Store, item: Body) -> Body:
+    """A benefit's grant as the organization reads it."""
+    customer = store.customers[item["customer_id"]]
+    return {
+        **item,
+        "customer": public_customer(customer),
+        "member": member(customer),
+        "benefit": store.benefit(item["benefit_id"]),
+        "user_id": customer["id"],
+    }
+
+
+def portal_grant(store: Store, item: Body) -> Body:
+    """A benefit's grant as the customer who has it reads it."""
+    benefit = store.benefit(item["benefit_id"])
+    properties = benefit["properties"]
+    if benefit["type"] == "downloadables":
+        properties = {"active_files": item["properties"].get("files", [])}
+    return {
+        **item,
+        "customer": portal_customer(store.customers[item["customer_id"]]),
+        "benefit": {
+            **{key: benefit[key] for key in _BENEFIT_PUBLIC},
+            "organization": public_organization(store.organization),
+            "properties": properties,
+        },
+    }
+
+
+def license_key(store: Store, item: Body) -> Body:
+    """A license key, with the key itself. Keys of the members of a team are not made here."""
+    customer = store.customers[item["customer_id"]]
+    return {
+        **item,
+        "user_id": customer["id"],
+        "user": without(user(customer), ["github_username"]),
+        "customer": public_customer(customer),
+        "member_id": None,
+        "member": None,
+    }
+
+
+def download(grant: Body, file: Body, url: str, expires_at: str) -> Body:
+    """A file that a customer may download, with the address it is at for a while."""
+    return {
+        "id": f"{grant['id'][:24]}{file['id'][24:]}",
+        "benefit_id": grant["benefit_id"],
+        "file": {
+            **without(file, ["created_at", "public_url", "flagged_malicious_at"]),
+            "download": {"url": url, "headers": {}, "expires_at": expires_at},
+        },
+    }
 
 
 def user(customer: Body) -> Body:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 from uuid import uuid4
 
 from storefront.emulator.errors import NotFoundError
@@ -70,6 +70,9 @@ _DISCOUNT_KEYS = (
 _BENEFIT_KEYS = ("id", "created_at", "type", "description", "organization_id")
 _FIELD_KEYS = ("id", "created_at", "type", "slug", "name", "properties", "organization_id")
 _PRICE_KEYS = ("id", "amount_type", "price_currency")
+_FILE_KEYS = ("id", "name", "mime_type", "size", "organization_id")
+#: What orders are looked up by.
+_ORDERS_BY: Final = ("checkout_id", "customer_id", "subscription_id")
 
 
 def _require(body: Body, keys: Iterable[str]) -> None:
@@ -98,7 +101,7 @@ class Store:
         self, seed: Mapping[str, Any], *, clock: Callable[[], datetime] = system_clock
     ) -> None:
         """Load a seed: `{organization, products, checkout_links, discounts, custom_fields,
-        benefits}` in the API's own shapes; all but the organization may be left out.
+        benefits, files}` in the API's own shapes; all but the organization may be left out.
 
         :raises SeedError: it is not such a document.
         """
@@ -113,7 +116,7 @@ class Store:
         self.custom_fields: dict[str, Body] = {}
         self.benefits: dict[str, Body] = {}
         self.meters: dict[str, Body] = {}
-        #: Pictures and other files that products show.
+        #: Pictures that products show, and files to download.
         self.files: dict[str, Body] = {}
         self.webhook_endpoints: dict[str, Body] = {}
         #: Called with the name of each event; the store is locked meanwhile.
@@ -122,10 +125,23 @@ class Store:
         self.checkout_ids: dict[str, str] = {}
         #: Checkouts that were confirmed and have yet to settle.
         self.pending: set[str] = set()
+        #: Added to by `add_customer`, and what follows by methods of its own.
         self.customers: dict[str, Body] = {}
         self.sessions: dict[str, Session] = {}
         self.orders: dict[str, Body] = {}
         self.subscriptions: dict[str, Body] = {}
+        self.grants: dict[str, Body] = {}
+        self.license_keys: dict[str, Body] = {}
+        self.refunds: dict[str, Body] = {}
+        #: By customer, oldest first.
+        self.grants_of: dict[str, list[Body]] = {}
+        self.license_keys_of: dict[str, list[Body]] = {}
+        self.subscriptions_of: dict[str, list[Body]] = {}
+        #: Orders by a field and what stands in it, oldest first.
+        self._orders_by: dict[tuple[str, str], list[Body]] = {}
+        self._customers_by: dict[tuple[str, str], Body] = {}
+        #: The ids of links by their secrets, as far as they were asked for.
+        self._link_ids: dict[str, str] = {}
         #: When the invoice of an order will be there, for those that were asked for.
         self.invoices: dict[str, datetime] = {}
         #: Links whose success URL follows the demo shop's address; None: this is no demo store.
@@ -143,6 +159,7 @@ class Store:
                 raise SeedError(f"organization.{key} must be a string")
         self.organization = deepcopy(dict(organization))
         puts: dict[str, Callable[[Body], None]] = {
+            "files": self.put_file,
             "benefits": self.put_benefit,
             "custom_fields": self.put_custom_field,
             "discounts": self.put_discount,
@@ -167,6 +184,11 @@ class Store:
     def put_organization(self, body: Body) -> None:
         """Replace the organization."""
         self.organization = deepcopy(body)
+
+    def put_file(self, body: Body) -> None:
+        """Add a file to download, or replace the one with its id."""
+        _require(body, _FILE_KEYS)
+        self.files[body["id"]] = deepcopy(body)
 
     def put_benefit(self, body: Body) -> None:
         """Add a benefit, or replace the one with its id."""
@@ -257,10 +279,61 @@ class Store:
 
     def link_by_secret(self, secret: str) -> Body:
         """:raises NotFoundError: no such link, or nothing left on it."""
-        for link in self.live_links():
-            if link["client_secret"] == secret:
-                return link
-        raise NotFoundError
+        link = self.links.get(self._link_ids.get(secret, ""))
+        if link is None or link["client_secret"] != secret:
+            # Links come and go in several ways, so this index is filled when it lacks one.
+            self._link_ids = {item["client_secret"]: item["id"] for item in self.links.values()}
+            link = self.links.get(self._link_ids.get(secret, ""))
+        if link is None or not self.link_products(link):
+            raise NotFoundError
+        return link
+
+    def benefit(self, benefit_id: str) -> Body:
+        """A benefit, also one that a seed has in its products only."""
+        known = self.benefits.get(benefit_id)
+        if known is None:
+            attached = (b for product in self.products.values() for b in product["benefits"])
+            known = next(b for b in attached if b["id"] == benefit_id)
+            known = {"properties": {}, **known}
+        return known
+
+    def add_customer(self, customer: Body) -> None:
+        """Keep a new customer."""
+        self.customers[customer["id"]] = customer
+        self._customers_by["email", customer["email"].casefold()] = customer
+        if customer["external_id"] is not None:
+            self._customers_by["external_id", customer["external_id"]] = customer
+
+    def customer_by(self, name: Literal["email", "external_id"], value: str) -> Body | None:
+        """The customer with that email address, whatever its case, or external id."""
+        return self._customers_by.get((name, value.casefold() if name == "email" else value))
+
+    def add_order(self, order: Body) -> None:
+        """Keep a new order."""
+        self.orders[order["id"]] = order
+        for name in _ORDERS_BY:
+            if order[name] is not None:
+                self._orders_by.setdefault((name, order[name]), []).append(order)
+
+    def orders_by(self, name: str, values: Iterable[str]) -> list[Body]:
+        """The orders with one of these ids as `checkout_id`, `customer_id` or
+        `subscription_id`."""
+        return [order for value in values for order in self._orders_by.get((name, value), ())]
+
+    def add_subscription(self, subscription: Body) -> None:
+        """Keep a new subscription."""
+        self.subscriptions[subscription["id"]] = subscription
+        self.subscriptions_of.setdefault(subscription["customer_id"], []).append(subscription)
+
+    def add_grant(self, grant: Body) -> None:
+        """Keep a new grant of a benefit."""
+        self.grants[grant["id"]] = grant
+        self.grants_of.setdefault(grant["customer_id"], []).append(grant)
+
+    def add_license_key(self, key: Body) -> None:
+        """Keep a new license key."""
+        self.license_keys[key["id"]] = key
+        self.license_keys_of.setdefault(key["customer_id"], []).append(key)
 
     def has_invoice(self, order_id: str) -> bool:
         """Whether an order's invoice was asked for and is drawn up."""

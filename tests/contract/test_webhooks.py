@@ -165,7 +165,7 @@ def test_deliveries_verify(shop: Shop, style: Any, secret: str) -> None:
 
 
 def test_a_purchase_is_told_of_in_the_recorded_order(shop: Shop) -> None:
-    """A free purchase tells of the checkout, the customer and the order, though nobody asks."""
+    """A purchase tells of the checkout, the customer, the order, then of what was granted."""
     with polar_for(shop) as polar:
         link = next(item for item in polar.store.links.values() if item["label"] == "Ebook")
         opened = polar.services.checkouts.create({"products": link["product_ids"]})
@@ -177,7 +177,7 @@ def test_a_purchase_is_told_of_in_the_recorded_order(shop: Shop) -> None:
                 "confirmation_token_id": "any",
             },
         )
-        wait_for(shop, 9)
+        wait_for(shop, 12)
         assert polar.webhooks.wait_until_idle(timeout=10)
     assert shop.types == [
         "checkout.created",
@@ -189,6 +189,9 @@ def test_a_purchase_is_told_of_in_the_recorded_order(shop: Shop) -> None:
         "checkout.updated",
         "customer.state_changed",
         "customer.updated",
+        "benefit_grant.created",
+        "benefit_grant.created",
+        "customer.state_changed",
     ]
     statuses = [e["data"]["status"] for e in shop.events if e["type"].startswith("checkout.")]
     assert statuses == ["open", "confirmed", "succeeded"]

@@ -24,6 +24,8 @@ _KINDS = {
     "payment": r"pi_[0-9a-f]{20}",
     "setup": r"seti_[0-9a-f]{20}",
     "webhook secret": r"whsec_[A-Za-z0-9_+/=]+",
+    "license key": r"(?<=-)[0-9A-F]{8}-[0-9A-F]{4}-4[0-9A-F]{3}-[89AB][0-9A-F]{3}-[0-9A-F]{12}",
+    "end of a license key": r"(?<=\*{4}-)[0-9A-F]{6}",
     "invoice": r"(?<=-)[A-Z]{10}(?=-\d{4}\b)",
 }
 _MINTED = re.compile("|".join(f"(?P<k{i}>{regex})" for i, regex in enumerate(_KINDS.values())))
@@ -31,13 +33,15 @@ _MINTED_ANY_CASE = re.compile(_MINTED.pattern, re.IGNORECASE)
 
 #: What the local Polar sends besides, because the SDK of October 2026 requires it and the recorded
 #: server, of August 2026, did not have it: `is_deletable` on a product of the products endpoints,
-#: the two times on an order's item, and the version of a webhook endpoint. Where they stand is told
-#: by a key beside them.
+#: the two times on an order's item, the version of a webhook endpoint, and who in a team has a
+#: license key. Where they stand is told by a key beside them.
 _ADDED = {
     "is_deletable": "attached_custom_fields",
     "start_timestamp": "proration",
     "end_timestamp": "proration",
     "api_version": "secret",
+    "member_id": "limit_activations",
+    "member": "limit_activations",
 }
 
 
