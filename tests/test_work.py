@@ -17,16 +17,27 @@ import sqlalchemy as sa
 
 from storefront.database import Database
 from storefront.database.tables import jobs, leases
+from storefront.secret import Secret
 from storefront.work import Job, Postpone, WorkQueue
 
 #: What a site writes in the transaction that it is handed.
 effects = sa.Table("effects", sa.MetaData(), sa.Column("key", sa.String(64)))
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def url(request: pytest.FixtureRequest) -> str:
+    """Which database: the file in the folder, or a PostgreSQL."""
+    if request.param == "sqlite":
+        return ""
+    plain: str = request.getfixturevalue("postgres_url")
+    return plain.replace("postgresql://", "postgresql+psycopg://")
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """SQLite, with a table of the site's own."""
-    made = Database(None, tmp_path)
+def database(tmp_path: Path, url: str) -> Iterator[Database]:
+    """A database, with a table of the site's own."""
+    made = Database(Secret(url) if url else None, tmp_path)
+    made.upgrade()
     with made.writing() as connection:
         effects.create(connection)
     yield made
@@ -145,7 +156,7 @@ def test_a_failure_undoes_and_is_tried_again(database: Database, caplog: Any) ->
 
 
 def test_pauses_grow(database: Database) -> None:
-    """After the first failure at most two seconds pass, after the tenth up to seventeen minutes."""
+    """After the first failure some seconds pass, after the tenth up to half an hour."""
     queue = make(database)
 
     def fail(job: Job) -> None:
@@ -164,7 +175,7 @@ def test_pauses_grow(database: Database) -> None:
         with database.writing() as connection:
             connection.execute(jobs.delete())
     assert longest[0] < 20
-    assert 60 < longest[1] < 1050
+    assert 60 < longest[1] < 4200
 
 
 def test_after_the_last_attempt_it_is_parked(database: Database) -> None:
@@ -292,7 +303,7 @@ def test_a_job_that_holds_the_transaction_keeps_nobody_from_the_inbox(database: 
         make(inbox).add(connection, "note", "b", {})
     assert time.monotonic() - start < 2
     let_go.set()
-    eventually(lambda: noted(database) == ["a"])
+    eventually(lambda: "a" in noted(database))
 
 
 def test_threads_end_with_their_queue(database: Database) -> None:
@@ -310,6 +321,7 @@ CHILD = """
 import os, sys, time
 from pathlib import Path
 from storefront.database import Database
+from storefront.secret import Secret
 from storefront.secret import Secret
 from storefront.work import WorkQueue
 import sqlalchemy as sa
@@ -336,7 +348,7 @@ time.sleep(60)
 
 
 @contextlib.contextmanager
-def child(folder: Path, how: str, url: str = "") -> Iterator[subprocess.Popen[str]]:
+def child(folder: Path, how: str, url: str) -> Iterator[subprocess.Popen[str]]:
     """Another process that does what is in the queue."""
     command = [sys.executable, "-c", CHILD, url, str(folder), how]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -347,26 +359,28 @@ def child(folder: Path, how: str, url: str = "") -> Iterator[subprocess.Popen[st
 
 
 def test_another_process_takes_over_from_one_that_was_killed(
-    database: Database, tmp_path: Path
+    database: Database, tmp_path: Path, url: str
 ) -> None:
     """Killed in the middle, what it wrote is gone; the next does it, once, as the second try."""
     queue = make(database)
     add(queue, database, "a")
-    with child(tmp_path, "hang") as first:
+    with child(tmp_path, "hang", url) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "began 1\n"
         first.kill()
-    with child(tmp_path, "work") as second:
+    with child(tmp_path, "work", url) as second:
         assert second.stdout is not None
         assert second.stdout.readline() == "began 2\n"
         eventually(lambda: noted(database) == ["a"])
         eventually(lambda: queue.waiting() == [])
 
 
-def test_a_forked_process_works_as_well(database: Database, tmp_path: Path) -> None:
+def test_a_forked_process_works_as_well(
+    database: Database, tmp_path: Path, url: str
+) -> None:
     """Threads do not survive a fork: the child starts its own."""
     queue = make(database)
-    with child(tmp_path, "fork") as process:
+    with child(tmp_path, "fork", url) as process:
         time.sleep(0.5)
         add(queue, database, "a")
         eventually(lambda: noted(database) == ["a"])

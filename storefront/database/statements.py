@@ -29,4 +29,6 @@ def insert_new(connection: sa.Connection, table: sa.Table, values: Mapping[str, 
     """
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = insert(table).values(values).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    # SQLAlchemy keeps the count of an INSERT only when told to.
+    done = connection.execute(statement, execution_options={"preserve_rowcount": True})
+    return done.rowcount == 1

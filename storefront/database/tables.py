@@ -116,10 +116,11 @@ webhooks = sa.Table(
 orders = sa.Table(
     "storefront_orders",
     metadata,
-    # Polar's address and the organization, neither of which a new access token changes.
+    # Polar's address. Ids are unique there, so the organization need not be known to find a row,
+    # and a new access token changes neither.
     sa.Column("server", sa.String(255), primary_key=True),
-    sa.Column("organization_id", sa.String(36), primary_key=True),
     sa.Column("order_id", sa.String(36), primary_key=True),
+    sa.Column("organization_id", sa.String(36), nullable=False),
     sa.Column("checkout_id", sa.String(36)),
     sa.Column("customer_id", sa.String(36)),
     sa.Column("product_id", sa.String(36)),
@@ -135,15 +136,22 @@ orders = sa.Table(
     # What has become of @on_order: the words are in orders/ledger.py.
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("fulfilled_at", Moment),
-    # How often it was begun until it was done.
+    # How often its fulfilment was begun.
     sa.Column("attempts", sa.Integer, nullable=False),
     # In minor units, without tax: what was paid back, and how much of it @on_refund has heard of.
     sa.Column("refunded", sa.BigInteger, nullable=False),
     sa.Column("refund_told", sa.BigInteger, nullable=False),
-    # When @on_success was called.
-    sa.Column("success_at", Moment),
-    sa.Index("storefront_orders_by_state", "server", "state"),
-    sa.Index("storefront_orders_by_time", "server", "ordered_at"),
+    sa.Index("storefront_orders_by_state", "server", "organization_id", "state"),
+    sa.Index("storefront_orders_by_time", "server", "organization_id", "ordered_at"),
+)
+
+#: The checkouts whose success page was shown paid: @on_success runs once each.
+successes = sa.Table(
+    "storefront_successes",
+    metadata,
+    sa.Column("server", sa.String(255), primary_key=True),
+    sa.Column("checkout_id", sa.String(36), primary_key=True),
+    sa.Column("shown_at", Moment, nullable=False),
 )
 
 #: How far each shop's orders have been compared with Polar's.
