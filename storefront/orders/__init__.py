@@ -1,5 +1,21 @@
-"""What was sold: receipts."""
+"""What was sold: receipts, the ledger, and what the site does for an order."""
 
+from storefront.orders.desk import OrderDesk
+from storefront.orders.fulfilment import Fulfilment, FulfilmentCallback, Refund, RefundCallback
 from storefront.orders.receipt import Customer, Outcome, Receipt, ReceiptLine, read_outcome
+from storefront.orders.reconciliation import Reconciled, Reconciliation
 
-__all__ = ["Customer", "Outcome", "Receipt", "ReceiptLine", "read_outcome"]
+__all__ = [
+    "Customer",
+    "Fulfilment",
+    "FulfilmentCallback",
+    "OrderDesk",
+    "Outcome",
+    "Receipt",
+    "ReceiptLine",
+    "Reconciled",
+    "Reconciliation",
+    "Refund",
+    "RefundCallback",
+    "read_outcome",
+]
