@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import hashlib
+import os
+import threading
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from itertools import islice
+from typing import Generic, NamedTuple, TypeVar, overload
 
 import msgspec
 from markupsafe import Markup
 
+from storefront.catalog.addresses import is_web_address
 from storefront.catalog.description import render_description, summarize
+from storefront.catalog.index import Index, is_listed
 from storefront.catalog.pricing import (
     Pricing,
     describe_discount,
@@ -21,7 +25,7 @@ from storefront.catalog.pricing import (
     describe_trial,
     running_discount,
 )
-from storefront.catalog.records import decode_link, decode_product
+from storefront.catalog.records import decode_link, decode_product, split_line
 from storefront.catalog.snapshot import Snapshot
 from storefront.errors import UnknownReference
 from storefront.polar.models import CheckoutLink, Product
@@ -30,7 +34,21 @@ from storefront.texts import Texts
 #: Metadata of a checkout link that keeps it off the product page: ``storefront`` = ``hidden``.
 LINK_METADATA_KEY = "storefront"
 
-_HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+#: How many slugs a message names.
+_SHOWN = 20
+#: How many products are kept in words, twice over: see ``Memo``.
+_KEPT = 1000
+#: Held while a product is put into words, and by whoever forks. That takes locks of other libraries
+#: (Babel's over its locales); a child forked meanwhile would find them locked for good.
+_wording = threading.RLock()
+os.register_at_fork(
+    before=_wording.acquire,
+    after_in_parent=_wording.release,
+    after_in_child=_wording.release,
+)
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 class Picture(NamedTuple):
@@ -101,36 +119,132 @@ class Found(NamedTuple):
     offer: Offer | None
 
 
-class Catalog:
-    """Everything that is for sale, at one moment. Never changes; reading it does no I/O."""
+class Memo(Generic[_K, _V]):
+    """Keeps what was used lately: at least the last ``size`` values, at most twice as many.
 
-    def __init__(self, snapshot: Snapshot, texts: Texts, *, image_hosts: Collection[str]) -> None:
+    Reading takes no lock. Two threads that write at once may lose what one of them wrote, which is
+    then made again.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._young: dict[_K, _V] = {}
+        self._old: dict[_K, _V] = {}
+
+    def get(self, key: _K) -> _V | None:
+        """The value, if it is kept."""
+        found = self._young.get(key)
+        if found is None:
+            found = self._old.get(key)
+            if found is not None:
+                self.put(key, found)
+        return found
+
+    def put(self, key: _K, value: _V) -> None:
+        """Keep a value."""
+        young = self._young
+        if len(young) >= self._size:
+            self._old, self._young = young, {key: value}
+        else:
+            young[key] = value
+
+    def items(self) -> list[tuple[_K, _V]]:
+        """What is kept now."""
+        return list({**self._old.copy(), **self._young.copy()}.items())
+
+
+class _Kept(NamedTuple):
+    """A product in words, and what tells whether the next catalogue's would be the same."""
+
+    product: CatalogProduct
+    #: Of the records that it was made of; None where it depends on more than these.
+    basis: int | None
+
+
+class Listed(Sequence[CatalogProduct]):
+    """The products that have a page; each is put into words when it is asked for."""
+
+    def __init__(self, catalog: Catalog, numbers: Sequence[int]) -> None:
+        self._catalog = catalog
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, which: int) -> CatalogProduct: ...
+    @overload
+    def __getitem__(self, which: slice) -> Sequence[CatalogProduct]: ...
+    def __getitem__(self, which: int | slice) -> CatalogProduct | Sequence[CatalogProduct]:
+        """One product, or a part of the list."""
+        if isinstance(which, slice):
+            return Listed(self._catalog, self._numbers[which])
+        return self._catalog.numbered(self._numbers[which])
+
+
+class Links(Mapping[str, CheckoutLink]):
+    """The links that can be opened, by id; each is read when it is asked for."""
+
+    def __init__(self, catalog: Catalog, index: Index) -> None:
+        self._catalog = catalog
+        self._index = index
+
+    def __len__(self) -> int:
+        return len(self._index.complete)
+
+    def __iter__(self) -> Iterator[str]:
+        lines = self._index.links
+        return (decode_link(lines[number])[0].id for number in self._index.complete)
+
+    def __getitem__(self, id_: str) -> CheckoutLink:
+        link = self._catalog.link(id_)
+        if link is None:
+            raise KeyError(id_)
+        return link
+
+
+class Catalog:
+    """Everything that is for sale, at one moment. Never changes; reading it does no I/O.
+
+    It holds the records as they came. A product is put into words when it is first asked for, and
+    kept as long as it is asked for.
+
+    :raises ForeignBytes: when the snapshot holds something else.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        texts: Texts,
+        *,
+        image_hosts: Collection[str],
+        previous: Catalog | None = None,
+    ) -> None:
+        now = datetime.now(UTC)
+        self._index = index = snapshot.index
+        passed = bisect_right(index.boundaries, now)
+        #: When it was read from Polar.
         self.read_at = snapshot.read_at
+        #: When it last became different: something was changed, or a discount began or ended.
+        self.changed_at = max([snapshot.changed_at, *index.boundaries[:passed][-1:]])
+        #: A short name of the contents: the same wherever they are the same.
         self.version = snapshot.version
-        products = map(decode_product, snapshot.product_records.values())
-        sellable = {p.id: p for p in products if _is_sellable(p)}
-        records = map(decode_link, snapshot.link_records.values())
-        links = [link for record in records if (link := _complete(*record, sellable)) is not None]
-        builder = _Builder(snapshot, sellable, texts, image_hosts)
-        shown = [builder.product(p, links) for p in sellable.values()]
-        self._by_id = {product.id: product for product in shown}
-        self._by_slug = {product.slug: product for product in shown}
-        self._old_slugs = dict(snapshot.old_slugs)
-        self._offers = {
-            link.id: builder.offer(link, self._by_id[link.products[0].id]) for link in links
-        }
-        self._links_by_label: dict[str, CheckoutLink] = {}
-        for link in sorted(links, key=_age):
-            if link.label:
-                self._links_by_label.setdefault(link.label, link)
-        self._links = {link.id: link for link in links}
+        if passed:
+            named = f"{snapshot.version} {passed}".encode()
+            self.version = hashlib.sha256(named).hexdigest()[:16]
+        #: When the next discount begins or ends, and another catalogue has to be made.
+        self.valid_until: datetime | None = (*index.boundaries, None)[passed]
+        self._old_slugs = snapshot.old_slugs
         self._texts = texts
+        self._builder = _Builder(index, texts, image_hosts, now)
         #: The products that have a page, in the order of the catalogue page.
-        self.listed: tuple[CatalogProduct, ...] = tuple(p for p in shown if p.listed)
+        self.listed: Sequence[CatalogProduct] = Listed(self, index.listed)
         #: Origins of all product pictures: what a Content-Security-Policy has to allow.
-        self.image_origins: tuple[str, ...] = tuple(
-            sorted({_origin(picture.url) for p in shown for picture in p.pictures})
-        )
+        self.image_origins: tuple[str, ...] = index.origins
+        self._found: Memo[tuple[str, str | None], Found] = Memo(_KEPT)
+        self._kept: Memo[int, _Kept] = Memo(_KEPT)
+        if previous is not None:
+            self._take_over(previous)
 
     def __iter__(self) -> Iterator[CatalogProduct]:
         """The products that have a page."""
@@ -142,17 +256,26 @@ class Catalog:
     @property
     def links(self) -> Mapping[str, CheckoutLink]:
         """Every checkout link that can be opened, by id."""
-        return MappingProxyType(self._links)
+        return Links(self, self._index)
 
     def page(self, slug: str) -> CatalogProduct | None:
         """The product whose page has that address; None for those that have no page."""
-        product = self._by_slug.get(slug)
+        product = self._with_slug(slug)
         return product if product is not None and product.listed else None
 
     def moved(self, slug: str) -> CatalogProduct | None:
         """The product that a former slug, or an id, leads to now."""
-        product = self._by_id.get(self._old_slugs.get(slug, slug.lower()))
+        product = self._with_id(self._old_slugs.get(slug, slug.lower()))
         return product if product is not None and product.listed else None
+
+    def link(self, id_: str) -> CheckoutLink | None:
+        """The link with that id, with its products; None where there is none to be opened."""
+        for number in self._index.link_ids.find(id_):
+            if self._index.is_complete(number):
+                link = self._builder.link(number)
+                if link.id == id_:
+                    return link
+        return None
 
     def find(self, reference: str, *, product: str | None = None) -> Found:
         """What is sold under a product's slug or id, or a link's id or label.
@@ -161,13 +284,29 @@ class Catalog:
 
         :raises UnknownReference: when there is none, or ``product`` is not on the link.
         """
+        asked = (reference, product)
+        found = self._found.get(asked)
+        if found is None:
+            found = self._look_up(reference, product)
+            self._found.put(asked, found)
+        return found
+
+    def numbered(self, number: int) -> CatalogProduct:
+        """The product of that number in the index: for the views of this catalogue."""
+        kept = self._kept.get(number)
+        if kept is None:
+            kept = self._builder.product(number)
+            self._kept.put(number, kept)
+        return kept.product
+
+    def _look_up(self, reference: str, product: str | None) -> Found:
         key = reference.strip()
-        chosen = self._by_slug.get(key) or self._by_id.get(key.lower())
+        chosen = self._with_slug(key) or self._with_id(key.lower())
         if chosen is None:
-            link = self._links.get(key.lower()) or self._links_by_label.get(key)
+            link = self.link(key.lower()) or self._with_label(key)
             if link is not None:
                 return self._on_link(link, reference, product)
-            chosen = self._by_id.get(self._old_slugs.get(key, ""))
+            chosen = self._with_id(self._old_slugs.get(key, ""))
         if chosen is None:
             raise UnknownReference(
                 reference,
@@ -176,8 +315,8 @@ class Catalog:
             )
         if product is not None and product not in (chosen.slug, chosen.id):
             for offer in chosen.offers:
-                for choice in offer.choices:
-                    other = self._by_id[choice.product_id]
+                for sold in offer.link.products if offer.choices else ():
+                    other = self._sold(sold)
                     if product in (other.slug, other.id):
                         return self._on_link(offer.link, reference, other.id)
             raise UnknownReference(
@@ -186,56 +325,118 @@ class Catalog:
         return Found(chosen, chosen.offers[0] if chosen.offers else None)
 
     def _on_link(self, link: CheckoutLink, reference: str, product: str | None) -> Found:
-        offer = self._offers[link.id]
+        first = self._sold(link.products[0])
+        offer = self._builder.offer(link, first)
         if product is None:
-            return Found(self._by_id[offer.product_id], offer)
+            return Found(first, offer)
         for candidate in link.products:
-            sold = self._by_id[candidate.id]
+            sold = self._sold(candidate)
             if product in (sold.slug, sold.id):
                 for other in sold.offers:
                     if other.link.id == link.id:
                         return Found(sold, other)
                 return Found(sold, replace(offer, product_id=sold.id))
-        names = ", ".join(repr(self._by_id[p.id].slug) for p in link.products)
+        names = ", ".join(repr(self._sold(p).slug) for p in link.products)
         raise UnknownReference(
             reference, f"The link {reference!r} does not sell {product!r}. It sells {names}."
         )
 
+    def _sold(self, product: Product) -> CatalogProduct:
+        found = self._with_id(product.id)
+        assert found is not None, "a complete link has the catalogue's own products"
+        return found
+
+    def _with_slug(self, slug: str) -> CatalogProduct | None:
+        for number in self._index.slugs.find(slug):
+            if self._index.is_sellable(number):
+                product = self.numbered(number)
+                if product.slug == slug:
+                    return product
+        return None
+
+    def _with_id(self, id_: str) -> CatalogProduct | None:
+        for number in self._index.product_ids.find(id_):
+            if self._index.is_sellable(number):
+                product = self.numbered(number)
+                if product.id == id_:
+                    return product
+        return None
+
+    def _with_label(self, label: str) -> CheckoutLink | None:
+        """The oldest link of that label."""
+        numbers = filter(self._index.is_complete, self._index.labels.find(label))
+        links = [link for link in map(self._builder.link, numbers) if link.label == label]
+        return min(links, key=_age, default=None)
+
     def _known(self) -> str:
-        names = sorted(self._by_slug)
-        if not names:
+        slugs = self._builder.some_slugs(_SHOWN + 1)
+        if not slugs:
             return "The catalogue is empty."
-        shown = ", ".join(repr(name) for name in names[:20])
-        return f"The slugs are {shown}{', …' if len(names) > 20 else ''}."
+        shown = ", ".join(repr(slug) for slug in sorted(slugs[:_SHOWN]))
+        return f"The slugs are {shown}{', …' if len(slugs) > _SHOWN else ''}."
+
+    def _take_over(self, previous: Catalog) -> None:
+        """Keep the words of those products that are made of the same records as before."""
+        if previous.version == self.version and previous._index is self._index:
+            self._kept, self._found = previous._kept, previous._found
+            return
+        for _, kept in previous._kept.items():
+            if kept.basis is None:
+                continue
+            for now in self._index.product_ids.find(kept.product.id):
+                if self._builder.basis(now) == kept.basis:
+                    self._kept.put(now, kept)
 
 
 class _Builder:
     """Turns what Polar said into what pages show."""
 
     def __init__(
-        self,
-        snapshot: Snapshot,
-        sellable: Mapping[str, Product],
-        texts: Texts,
-        image_hosts: Collection[str],
+        self, index: Index, texts: Texts, image_hosts: Collection[str], now: datetime
     ) -> None:
-        self._slugs = snapshot.slugs()
+        self._index = index
         self._texts = texts
         self._image_hosts = image_hosts
-        self._now = datetime.now(UTC)
-        self._pricing = {id_: describe_pricing(p, texts) for id_, p in sellable.items()}
-        self._sellable = sellable
+        self._now = now
+        self._pricings: Memo[str, Pricing] = Memo(_KEPT)
 
-    def product(self, product: Product, links: Iterable[CheckoutLink]) -> CatalogProduct:
+    def some_slugs(self, count: int) -> list[str]:
+        """The slugs of the first products that can be sold."""
+        numbers = filter(self._index.is_sellable, range(len(self._index.products)))
+        return [self._read(number)[0] for number in islice(numbers, count)]
+
+    def link(self, number: int) -> CheckoutLink:
+        """The complete link of that number, with those of its products that can be sold."""
+        link, product_ids = decode_link(self._index.links[number])
+        products = tuple(filter(None, map(self._product, product_ids)))
+        return msgspec.structs.replace(link, products=products)
+
+    def basis(self, number: int) -> int | None:
+        """Stands for all that the product is made of; None where that is more than its records."""
+        lines = [self._index.products[number]]
+        for link in self._index.links_of(number):
+            lines.append(self._index.links[link])
+            record, product_ids = decode_link(lines[-1])
+            if product_ids[1:] or record.discount is not None:
+                return None
+        return hash(tuple(lines))
+
+    def product(self, number: int) -> _Kept:
+        """The product of that number, in words."""
+        with _wording:
+            slug, product = self._read(number)
+            return _Kept(self._in_words(slug, product, number), self.basis(number))
+
+    def _in_words(self, slug: str, product: Product, number: int) -> CatalogProduct:
         description = render_description(product.description, image_hosts=self._image_hosts)
-        urls = [media.public_url for media in product.medias if _is_web_address(media.public_url)]
+        urls = [media.public_url for media in product.medias if is_web_address(media.public_url)]
         shell = CatalogProduct(
             id=product.id,
-            slug=self._slugs[product.id],
+            slug=slug,
             name=product.name,
             summary=summarize(description),
             description=description,
-            pricing=self._pricing[product.id],
+            pricing=self._pricing(product),
             pictures=tuple(
                 Picture(url, f"{product.name} ({number}/{len(urls)})" if urls[1:] else product.name)
                 for number, url in enumerate(urls, 1)
@@ -246,11 +447,16 @@ class _Builder:
                 if benefit.description
             ),
             offers=(),
-            listed=product.visibility == "public",
+            listed=is_listed(product),
             is_subscription=product.recurring_interval is not None,
         )
-        mine = [link for link in links if any(p.id == product.id for p in link.products)]
-        shown = [link for link in mine if link.metadata.get(LINK_METADATA_KEY) != "hidden"]
+        mine = (self.link(link) for link in self._index.links_of(number))
+        shown = [
+            link
+            for link in mine
+            if link.metadata.get(LINK_METADATA_KEY) != "hidden"
+            and any(sold.id == product.id for sold in link.products)
+        ]
         # Links that promise a buyer the same differ only in the campaign they count for.
         distinct: dict[object, CheckoutLink] = {}
         for link in sorted(shown, key=self._plainest_first):
@@ -258,9 +464,32 @@ class _Builder:
         offers = tuple(self.offer(link, shell) for link in distinct.values())
         return replace(shell, offers=offers)
 
+    def _read(self, number: int) -> tuple[str, Product]:
+        slug, record = split_line(self._index.products[number])
+        return slug, decode_product(record)
+
+    def _numbers(self, product_id: str) -> Iterator[int]:
+        return filter(self._index.is_sellable, self._index.product_ids.find(product_id))
+
+    def _product(self, product_id: str) -> Product | None:
+        """The product of that id, if it can be sold."""
+        found = (self._read(number)[1] for number in self._numbers(product_id))
+        return next((product for product in found if product.id == product_id), None)
+
+    def _slug(self, product_id: str) -> str:
+        found = map(self._read, self._numbers(product_id))
+        return next(slug for slug, product in found if product.id == product_id)
+
+    def _pricing(self, product: Product) -> Pricing:
+        pricing = self._pricings.get(product.id)
+        if pricing is None:
+            pricing = describe_pricing(product, self._texts)
+            self._pricings.put(product.id, pricing)
+        return pricing
+
     def offer(self, link: CheckoutLink, product: CatalogProduct) -> Offer:
         texts = self._texts
-        source = self._sellable[product.id]
+        source = next(sold for sold in link.products if sold.id == product.id)
         discount = running_discount(link, self._now)
         quantity = ""
         if link.seats is not None:
@@ -273,8 +502,8 @@ class _Builder:
                 Choice(
                     product_id=p.id,
                     name=p.name,
-                    headline=self._pricing[p.id].headline,
-                    slug=self._slugs[p.id] if p.visibility == "public" else None,
+                    headline=self._pricing(p).headline,
+                    slug=self._slug(p.id) if p.visibility == "public" else None,
                 )
                 for p in link.products
             )
@@ -303,20 +532,6 @@ class _Builder:
         )
 
 
-def _is_sellable(product: Product) -> bool:
-    return not product.is_archived and product.visibility != "draft"
-
-
-def _complete(
-    link: CheckoutLink, product_ids: Sequence[str], sellable: Mapping[str, Product]
-) -> CheckoutLink | None:
-    """The link with its products; None when it leads nowhere or sells nothing any more."""
-    products = tuple(sellable[id_] for id_ in product_ids if id_ in sellable)
-    if not products or not _is_web_address(link.url):
-        return None
-    return msgspec.structs.replace(link, products=products)
-
-
 def _terms(link: CheckoutLink) -> object:
     return (
         frozenset(product.id for product in link.products),
@@ -330,18 +545,3 @@ def _terms(link: CheckoutLink) -> object:
 
 def _age(link: CheckoutLink) -> tuple[str, str]:
     return (link.created_at.isoformat() if link.created_at else "", link.id)
-
-
-def _is_web_address(url: str) -> bool:
-    """Whether the URL may stand in a page and its origin in a header: no user, no odd host."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    plain = url.isprintable() and not any(c in url for c in " \\\"'<>")
-    return plain and parts.scheme in ("http", "https") and bool(_HOST.fullmatch(parts.netloc))
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from types import MappingProxyType
@@ -19,9 +18,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from storefront.catalog.index import Chunks, ForeignBytes, Index, LinkFacts, Places, ProductFacts
 from storefront.catalog.records import decode_link, decode_naming, join_line, split_line
 from storefront.catalog.slugs import assign_slugs, remember_old_slugs, wanted_slug
-from storefront.errors import StorefrontError
 
 #: The form of manifest, chunks and records. Another one is another shop's as far as this one knows.
 SCHEMA = 1
@@ -32,10 +31,6 @@ _MAX_SERIAL = 1 << 62
 
 #: Gives the chunks of those names, as far as it has them.
 Fetch = Callable[[Sequence[str]], Mapping[str, bytes]]
-
-
-class ForeignBytes(StorefrontError):
-    """What was kept as a catalogue is none, or not whole."""
 
 
 class ChunkName(NamedTuple):
@@ -62,12 +57,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 _manifests = msgspec.json.Decoder(Manifest)
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Chunk:
     """Some records, one a line."""
 
-    name: ChunkName
-    content: bytes
+    __slots__ = ("_facts", "content", "name")
+
+    def __init__(self, name: ChunkName, content: bytes) -> None:
+        self.name = name
+        self.content = content
+        self._facts: ProductFacts | LinkFacts | None = None
 
     @classmethod
     def of(cls, lines: Sequence[bytes]) -> Chunk:
@@ -82,6 +80,54 @@ class Chunk:
     def mentions(self, id_: str) -> bool:
         """Whether the id stands somewhere in it; if not, it has no such record."""
         return msgspec.json.encode(id_) in self.content
+
+    def product_facts(self) -> ProductFacts:
+        """What an index of it as products is made of; worked out once.
+
+        :raises ForeignBytes: when it has others in it.
+        """
+        if not isinstance(self._facts, ProductFacts):
+            self._facts = ProductFacts(self.content, self.name.records)
+        return self._facts
+
+    def link_facts(self) -> LinkFacts:
+        """The same for links.
+
+        :raises ForeignBytes: when it has others in it.
+        """
+        if not isinstance(self._facts, LinkFacts):
+            self._facts = LinkFacts(self.content, self.name.records)
+        return self._facts
+
+
+class Records(Mapping[str, bytes]):
+    """Records by id, in their order, looked up where they stand."""
+
+    def __init__(self, lines: Chunks, places: Places, read: Callable[[bytes], tuple[str, bytes]]):
+        self._lines = lines
+        self._places = places
+        self._read = read
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._read(self._lines[number])[0] for number in range(len(self._lines)))
+
+    def __getitem__(self, id_: str) -> bytes:
+        for number in self._places.find(id_):
+            found, record = self._read(self._lines[number])
+            if found == id_:
+                return record
+        raise KeyError(id_)
+
+
+class Difference(NamedTuple):
+    """How many records one snapshot has that another has not, has otherwise, or no longer."""
+
+    added: int
+    changed: int
+    removed: int
 
 
 class Snapshot:
@@ -109,6 +155,7 @@ class Snapshot:
         self.old_slugs: Mapping[str, str] = MappingProxyType(dict(old_slugs))
         #: A short name of the contents, whenever they were read.
         self.version = _version(self.product_chunks, self.link_chunks, old_slugs)
+        self._index: Index | None = None
 
     @classmethod
     def of(
@@ -171,6 +218,8 @@ class Snapshot:
         )
         if made.version != found.version:
             raise ForeignBytes("the manifest does not hold together")
+        if known is not None and known.version == made.version:
+            made._index = known._index
         return made
 
     def with_changes(
@@ -195,8 +244,8 @@ class Snapshot:
         return Snapshot._following(
             self,
             read_at,
-            _rewritten(self.product_chunks, lines, _product_id),
-            _rewritten(self.link_chunks, links, _link_id),
+            _rewritten(self.product_chunks, lines, _read_product),
+            _rewritten(self.link_chunks, links, _read_link),
             self.old_slugs,
         )
 
@@ -225,7 +274,7 @@ class Snapshot:
             old_slugs=old_slugs,
         )
         if previous is not None and previous.version == made.version:
-            made.changed_at = previous.changed_at
+            made.changed_at, made._index = previous.changed_at, previous._index
         return made
 
     def manifest(self) -> bytes:
@@ -259,20 +308,46 @@ class Snapshot:
 
     @property
     def product_records(self) -> Mapping[str, bytes]:
-        """Each product's record by its id, in the catalogue's order. Made anew at each call."""
-        records = (split_line(line)[1] for chunk in self.product_chunks for line in chunk.lines())
-        return {decode_naming(record).id: record for record in records}
+        """Each product's record by its id, in the catalogue's order."""
+        return Records(self.index.products, self.index.product_ids, _read_product)
 
     @property
     def link_records(self) -> Mapping[str, bytes]:
-        """Each link's record by its id, in Polar's order. Made anew at each call."""
-        lines = (line for chunk in self.link_chunks for line in chunk.lines())
-        return {_link_id(line): line for line in lines}
+        """Each link's record by its id, in Polar's order."""
+        return Records(self.index.links, self.index.link_ids, _read_link)
 
     def slugs(self) -> Mapping[str, str]:
         """Slug by product id, of every product there is."""
-        lines = (line for chunk in self.product_chunks for line in chunk.lines())
-        return {_product_id(line): split_line(line)[0] for line in lines}
+        pairs = (split_line(line) for chunk in self.product_chunks for line in chunk.lines())
+        return {decode_naming(record).id: slug for slug, record in pairs}
+
+    @property
+    def index(self) -> Index:
+        """Where everything stands; made at the first call.
+
+        :raises ForeignBytes: when the chunks hold something else.
+        """
+        if self._index is None:
+            self._index = Index(
+                [(chunk.content, chunk.product_facts()) for chunk in self.product_chunks],
+                [(chunk.content, chunk.link_facts()) for chunk in self.link_chunks],
+            )
+        return self._index
+
+    def since(self, previous: Snapshot | None) -> Difference:
+        """What is different from an earlier snapshot; only chunks that differ are read."""
+        counts = [0, 0, 0]
+        for mine, others, read in (
+            (self.product_chunks, previous.product_chunks if previous else (), _read_product),
+            (self.link_chunks, previous.link_chunks if previous else (), _read_link),
+        ):
+            both = {c.name for c in mine} & {c.name for c in others}
+            now = dict(read(line) for c in mine if c.name not in both for line in c.lines())
+            old = dict(read(line) for c in others if c.name not in both for line in c.lines())
+            counts[0] += len(now.keys() - old.keys())
+            counts[1] += sum(1 for id_ in now.keys() & old.keys() if now[id_] != old[id_])
+            counts[2] += len(old.keys() - now.keys())
+        return Difference(*counts)
 
     def _kept_slug(self, product_id: str, record: bytes | None) -> str | None:
         """The product's slug, if the change leaves it, and with it all others', alone."""
@@ -316,12 +391,13 @@ def _cut(lines: Iterable[tuple[str, bytes]]) -> list[Chunk]:
     return [*chunks, Chunk.of(held)] if held else chunks
 
 
-def _product_id(line: bytes) -> str:
-    return decode_naming(split_line(line)[1]).id
+def _read_product(line: bytes) -> tuple[str, bytes]:
+    record = split_line(line)[1]
+    return decode_naming(record).id, record
 
 
-def _link_id(line: bytes) -> str:
-    return decode_link(line)[0].id
+def _read_link(line: bytes) -> tuple[str, bytes]:
+    return decode_link(line)[0].id, line
 
 
 def _changed(
@@ -332,7 +408,9 @@ def _changed(
 
 
 def _rewritten(
-    chunks: Sequence[Chunk], changes: Mapping[str, bytes | None], id_of: Callable[[bytes], str]
+    chunks: Sequence[Chunk],
+    changes: Mapping[str, bytes | None],
+    read: Callable[[bytes], tuple[str, bytes]],
 ) -> list[Chunk]:
     """The chunks with those lines changed, removed (None) or added; cut anew where they are."""
     left = dict(changes)
@@ -348,7 +426,7 @@ def _rewritten(
             made.append(chunk)
             continue
         for line in chunk.lines():
-            id_ = id_of(line)
+            id_, _ = read(line)
             now = left.pop(id_) if id_ in left else line
             if now is not None:
                 touched.append((id_, now))

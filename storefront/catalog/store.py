@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import msgspec
 
 from storefront.catalog.catalog import Catalog
-from storefront.catalog.snapshot import ForeignBytes, Snapshot
+from storefront.catalog.index import ForeignBytes
+from storefront.catalog.snapshot import Snapshot
 from storefront.catalog.sync import Progress, SyncReport, read_snapshot
 from storefront.errors import CatalogUnavailable, PolarError
 from storefront.polar import Client

@@ -117,15 +117,12 @@ def _read_all(
 
 
 def _compare(previous: Snapshot | None, now: Snapshot, seconds: float) -> SyncReport:
-    def contents(snapshot: Snapshot) -> dict[str, bytes]:
-        return {**snapshot.product_records, **snapshot.link_records}
-
-    old, new = contents(previous) if previous else {}, contents(now)
+    found = now.since(previous)
     return SyncReport(
         products=now.products,
         links=now.links,
-        added=len(new.keys() - old.keys()),
-        changed=sum(1 for key in new.keys() & old.keys() if new[key] != old[key]),
-        removed=len(old.keys() - new.keys()),
+        added=found.added,
+        changed=found.changed,
+        removed=found.removed,
         seconds=seconds,
     )
