@@ -144,7 +144,7 @@ def _base(
     What the site says has to be right, and stands in place of what the visitor brings.
     """
     several = len(link.products) > 1
-    explicit = {
+    explicit: dict[str, Any] = {
         field: value
         for field, value in (
             ("product_id", found.product.id if several else None),

@@ -27,8 +27,11 @@ from storefront.state import (
 )
 from storefront.texts import Texts
 from storefront.web import create_blueprint
+from storefront.web.lane import FastLane
 
 if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
     from storefront.embedded import EmbeddedPolar
 
 logger = logging.getLogger("storefront")
@@ -131,6 +134,20 @@ class Storefront:
         """
         self._callbacks.visitor = function
         return function
+
+    def fast_lane(self, wsgi_app: WSGIApplication, *, skip_hooks: bool = False) -> WSGIApplication:
+        """Answer what is the same for everybody before Flask makes a request of it.
+
+        ::
+
+            app.wsgi_app = shop.fast_lane(app.wsgi_app)
+
+        Requests with a cookie, an authorization, a query of their own or another method than GET
+        and HEAD go on untouched. What it answers the site's own hooks, signals and log do not
+        see; so an app with ``before_request`` or ``after_request`` functions is left alone,
+        unless ``skip_hooks`` says that they need not see these pages.
+        """
+        return FastLane(wsgi_app, skip_hooks=skip_hooks)
 
     def on_success(self, function: SuccessCallback) -> SuccessCallback:
         """Register what the site does when the success page shows a paid order.

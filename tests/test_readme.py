@@ -72,6 +72,7 @@ RUN = {
     "run: css",
     "run: cache",
     "run: policy",
+    "run: lane",
     "run: local",
     "run: success_url",
     "run: picture",
@@ -320,6 +321,21 @@ def test_a_policy_of_ones_own(reference_polar: LocalPolar, make_site: SiteMaker)
     policy = app.config["STOREFRONT_CONTENT_SECURITY_POLICY"]
     site = make_site(reference_polar, STOREFRONT_CONTENT_SECURITY_POLICY=policy)
     assert site.test_client().get("/shop/").headers["Content-Security-Policy"] == policy
+
+
+def test_the_fast_lane(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
+    """The example puts the lane before the site: Flask gets to see the first request only."""
+    shop = Storefront()
+    app = make_site(reference_polar, shop=shop)
+    seen: list[str] = []
+    flask = app.wsgi_app
+    app.wsgi_app = lambda environ, start: (  # type: ignore[method-assign]
+        seen.append(environ["PATH_INFO"]) or flask(environ, start)
+    )
+    run("run: lane", app=app, shop=shop)
+    pages = [app.test_client(use_cookies=False).get("/shop/").data for _ in range(3)]
+    assert pages == [pages[0]] * 3
+    assert seen == ["/shop/"]
 
 
 def test_a_local_polar_in_tests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from flask import Blueprint
 
 from storefront.urls import BLUEPRINT_IMPORT_NAME
+from storefront.web.buy import buy
 from storefront.web.pages import catalog, product
 from storefront.web.success import success
 
@@ -18,5 +19,7 @@ def create_blueprint() -> Blueprint:
     )
     blueprint.add_url_rule("/", "catalog", catalog, methods=["GET"])
     blueprint.add_url_rule("/products/<slug>", "product", product, methods=["GET"])
+    # A label may have a slash in it.
+    blueprint.add_url_rule("/buy/<path:reference>", "buy", buy, methods=["GET"])
     blueprint.add_url_rule("/success", "success", success, methods=["GET"])
     return blueprint

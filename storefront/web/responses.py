@@ -1,31 +1,106 @@
-"""Our pages' headers: what may be cached, and what may run."""
+"""Our pages' answers: what may be cached, what may run, and from where the bytes come."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
+from wsgiref.types import StartResponse, WSGIEnvironment
 
-from flask import Response, make_response, render_template, request
+from flask import Response, current_app, g, make_response, render_template, request
 from flask.globals import request_ctx
 
-from storefront.buttons import page_is_personal
-from storefront.state import get_state
+from storefront.buttons import brought_along, current_visitor, page_is_personal, tell_local_polar
+from storefront.catalog import Catalog
+from storefront.state import State, get_state
+from storefront.web.lane import TICKET, FastLane
+from storefront.web.prepared import (
+    PRIVATE,
+    Answer,
+    Page,
+    Shelf,
+    is_plain,
+    prepare,
+    protection,
+    public_caching,
+    shelf_of,
+)
 
 
-def shown_page(template: str, **context: Any) -> Response:
-    """A page of the catalogue: cacheable with an ETag, unless it carries a visitor's data."""
-    state = get_state()
-    response = make_response(render_template(template, **context))
-    _protect(response)
-    if page_is_personal() or _session_was_read():
-        response.headers["Cache-Control"] = "private, no-store"
-        return response
-    response.headers["Cache-Control"] = f"public, max-age={state.settings.page_max_age_seconds}"
-    if state.callbacks.visitor is not None:
-        # Who is signed in decides what the page holds, and a cookie decides who that is.
-        response.vary.add("Cookie")
-    response.add_etag()
-    response.make_conditional(request)
-    return response
+class ReadyResponse(Response):
+    """An answer that is ready for the WSGI server; once touched, a response like any other.
+
+    Making a response costs more than all else that a prepared page needs; most are never looked
+    into on their way out.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        self.__dict__["_answer"] = answer
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """The answer as it is, unless somebody changed it."""
+        answer: Answer | None = self.__dict__.get("_answer")
+        if answer is None:
+            return super().__call__(environ, start_response)
+        start_response(answer.status, answer.headers)
+        return () if environ["REQUEST_METHOD"] == "HEAD" else answer.body
+
+    def __getattr__(self, name: str) -> Any:
+        # Only asked for what is not there: at first, that is everything of a usual response.
+        if "_answer" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self._unfold()
+        return getattr(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_answer" in self.__dict__:
+            self._unfold()
+        super().__setattr__(name, value)
+
+    def _unfold(self) -> None:
+        answer: Answer = self.__dict__.pop("_answer")
+        super().__init__(answer.body, answer.status, answer.headers)
+
+
+def ready_page(state: State, catalog: Catalog, number: int = 1) -> Response | None:
+    """This request's page, if it is ready: ``number`` is that of a page of the catalogue."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    shelf = shelf_of(state, catalog, app)
+    if shelf is None:
+        return None
+    environ = request.environ
+    place = shelf.place(environ, number)
+    page = shelf.pages.get(place) if place is not None else None
+    if page is None or not page.is_fresh():
+        return None
+    return _from_page(state, shelf, page, number, environ)
+
+
+def shown_page(
+    state: State, catalog: Catalog, template: str, number: int = 1, **context: Any
+) -> Response:
+    """A page of the catalogue: prepared where it can be, else rendered for this request.
+
+    It is cacheable with an ETag, unless it carries a visitor's data.
+    """
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    rendering = _Rendering(template, context)
+    shelf = shelf_of(state, catalog, app)
+    place = shelf.place(request.environ, number) if shelf is not None else None
+    if (
+        shelf is not None
+        and place is not None
+        and not shelf.unfit.get(place)
+        and (shelf.for_everybody or not page_is_personal())
+    ):
+        page = prepare(shelf, rendering, rendering.is_personal)
+        if page is not None:
+            shelf.pages.put(place, page, page.weight)
+            response = _from_page(state, shelf, page, number, request.environ)
+            if response is not None:
+                return response
+        else:
+            shelf.unfit.put(place, True, 1)
+    return _rendered(state, catalog, rendering)
 
 
 def private_page(template: str, status: int = 200, **context: Any) -> Response:
@@ -35,48 +110,86 @@ def private_page(template: str, status: int = 200, **context: Any) -> Response:
 
 def keep_private(response: Response) -> Response:
     """The headers of a page about one purchase, on any response."""
-    _protect(response)
+    state = get_state()
+    for name, value in protection(state, state.catalog.loaded()):
+        response.headers.setdefault(name, value)
     response.headers["Cache-Control"] = "private, no-store"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Robots-Tag"] = "noindex"
     return response
 
 
-def _protect(response: Response) -> None:
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.setdefault("Referrer-Policy", "strict-origin-when-cross-origin")
-    policy = get_state().settings.content_security_policy
-    if policy is True:
-        response.headers["Content-Security-Policy"] = _policy()
-    elif policy:
-        response.headers["Content-Security-Policy"] = str(policy)
+def _from_page(
+    state: State, shelf: Shelf, page: Page, number: int, environ: WSGIEnvironment
+) -> Response | None:
+    """The response that a page gives this request; None where its layout has to be asked."""
+    if state.embedded is not None:
+        tell_local_polar(state)
+    query = environ.get("QUERY_STRING", "")
+    if shelf.by_cookie or "utm_" in query or "%" in query:
+        brought = brought_along()
+        personal = page_is_personal()
+        if personal or brought:
+            if not shelf.for_everybody:
+                return None
+            if personal:
+                return ReadyResponse(page.answer_personal(brought))
+            return ReadyResponse(page.answer_campaign(environ, brought))
+    ticket: tuple[FastLane, object] | None = environ.get(TICKET)
+    if ticket is not None and state.embedded is None and is_plain(query, number):
+        lane, key = ticket
+        app = current_app._get_current_object()  # type: ignore[attr-defined]
+        lane.learn(key, page, app, environ.get("HTTP_ACCEPT_LANGUAGE"))
+    return ReadyResponse(page.answer(environ))
 
 
-def _policy() -> str:
-    """Nothing but our own styles and pictures, and the pictures of the catalogue."""
-    catalog = get_state().catalog.loaded()
-    pictures = ["'self'", "data:", *(catalog.image_origins if catalog else ())]
-    hosts = (f"https://{host}" for host in get_state().settings.image_hosts)
-    return "; ".join(
-        (
-            "default-src 'none'",
-            "style-src 'self'",
-            f"img-src {' '.join([*pictures, *hosts])}",
-            "font-src 'self'",
-            "script-src 'self'",
-            "connect-src 'self'",
-            "form-action 'self'",
-            "base-uri 'none'",
-            "frame-ancestors 'self'",
-        )
-    )
+def _rendered(state: State, catalog: Catalog, rendering: _Rendering) -> Response:
+    response = make_response(rendering())
+    response.headers.extend(protection(state, catalog))
+    age = max(0, int(state.catalog.age_seconds()))
+    response.headers["Storefront-Catalog-Age"] = str(age)
+    if page_is_personal() or rendering.read_session:
+        response.headers["Cache-Control"] = PRIVATE[1]
+        return response
+    response.headers.set(*public_caching(state))
+    if state.callbacks.visitor is not None:
+        response.vary.add("Cookie")
+    response.add_etag()
+    response.make_conditional(request)
+    return response
 
 
-def _session_was_read() -> bool:
-    """Whether the host's own templates asked the session, as a greeting in its header does.
+class _Rendering:
+    """Renders a page, and notices what of its visitor goes into it."""
 
-    Asking ``flask.session`` would itself count as reading it, so the context is looked at.
-    """
+    def __init__(self, template: str, context: dict[str, Any]) -> None:
+        self._template = template
+        self._context = context
+        session = _session()
+        before = getattr(session, "accessed", False)
+        current_visitor()
+        # A callback that looks who is signed in has not put anything into the page yet.
+        self._by_callback = not before and getattr(session, "accessed", False)
+        #: Whether the site's own templates asked the session, as a greeting in its header does.
+        self.read_session = False
+
+    def __call__(self) -> str:
+        session = _session()
+        if self._by_callback:
+            cast(Any, session).accessed = False
+        html = render_template(self._template, **self._context)
+        self.read_session = self.read_session or bool(getattr(session, "accessed", False))
+        if self._by_callback:
+            cast(Any, session).accessed = True
+        return html
+
+    def is_personal(self) -> bool:
+        """Whether what was rendered belongs to this visitor, buttons aside."""
+        return self.read_session or bool(g.get("storefront_personal", False))
+
+
+def _session() -> object:
+    """The session, which must not be asked for by ``flask.session``: that counts as reading it."""
     context = vars(request_ctx._get_current_object())  # type: ignore[attr-defined]
-    session = context.get("_session", context.get("session"))
-    return bool(getattr(session, "accessed", True)) if session is not None else False
+    session: object = context.get("_session", context.get("session"))
+    return session

@@ -1,0 +1,434 @@
+"""Pages that are ready before they are asked for.
+
+A page is rendered once for each catalogue and place, with a mark where the URL of a button
+goes, and cut there. For a visitor who brings nothing the bytes are constant; for the others
+what they bring is put after each button's own URL.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from wsgiref.types import WSGIEnvironment
+
+from flask import Flask, g
+from markupsafe import escape
+from werkzeug.http import parse_date, parse_etags
+
+from storefront.buttons import without
+from storefront.catalog import Catalog, CatalogStore
+from storefront.links import MAX_URL_CHARACTERS, UTM_NAMES, encode_parameters, with_parameters
+from storefront.memo import Memo
+from storefront.state import State
+from storefront.web.encodings import IDENTITY, available, choose, compress
+
+Place = tuple[object, ...]
+Headers = list[tuple[str, str]]
+
+#: Of all pages that are kept ready, in bytes.
+_LIMIT_BYTES: Final = 64_000_000
+#: Distinct ``Accept-Encoding`` headers whose meaning is remembered.
+_MOST_HEADERS: Final = 200
+_OURS: Final = Path(__file__).parent.parent / "templates" / "storefront"
+#: What the pages of the catalogue are made from.
+_TEMPLATES: Final = ("layout.html", "macros.html", "_head.html", "catalog.html", "product.html")
+#: A visitor who brings all that one can bring.
+_EVERYTHING: Final = encode_parameters(
+    None,
+    {
+        "customer_email": "a+b@example.com",
+        "customer_name": "A & B <c>",
+        "discount_code": "50% 'off'",
+        "locale": "de",
+        "reference_id": 'r"1"',
+        **dict.fromkeys(UTM_NAMES, "ü/?#"),
+    },
+)
+
+
+class Answer(NamedTuple):
+    """What a WSGI server is given."""
+
+    status: str
+    headers: Headers
+    body: tuple[bytes, ...]
+
+
+class Variant(NamedTuple):
+    """A page in one encoding."""
+
+    etag: str
+    #: Of the whole answer, and of one that says only that nothing has changed.
+    headers: Headers
+    headers_304: Headers
+    body: tuple[bytes, ...]
+
+
+class Hole(NamedTuple):
+    """Where the URL of a button goes."""
+
+    #: The checkout link with what the site says, as text and as it stands in the page.
+    base: str
+    escaped: bytes
+    #: What no visitor may add.
+    given: frozenset[str]
+    #: What comes between the URL and what is added; None where it has to be computed.
+    joint: bytes | None
+
+
+class Shelf:
+    """The pages of one catalogue that are ready, and what their answers have in common."""
+
+    def __init__(self, state: State, catalog: Catalog, *, for_everybody: bool) -> None:
+        settings = state.settings
+        self.store: CatalogStore = state.catalog
+        #: None when another catalogue has taken its place.
+        self.catalog: Catalog | None = catalog
+        #: Whether nothing but the buttons depends on the visitor, whoever that is.
+        self.for_everybody = for_everybody
+        self.max_age_seconds = settings.page_max_age_seconds
+        self.pages: Memo[Place, Page] = Memo(_LIMIT_BYTES)
+        #: Places whose pages can't be prepared.
+        self.unfit: Memo[Place, bool] = Memo(10_000)
+        self.offered = available() if settings.compress_pages else ()
+        self.protection = protection(state, catalog)
+        self.public = public_caching(state)
+        self.by_cookie = state.callbacks.visitor is not None
+        changed_at = getattr(catalog, "changed_at", catalog.read_at)
+        # A layout of the site's own may change without the catalogue.
+        self.modified = (
+            formatdate(max(changed_at.timestamp(), state.started_at), usegmt=True)
+            if for_everybody
+            else None
+        )
+        self._encodings: dict[str | None, str] = {None: IDENTITY}
+        self._second = 0
+        self._age = ("", "")
+
+    def retire(self) -> None:
+        """Let go of the catalogue: whoever still holds a page of it must not keep it alive."""
+        self.catalog = None
+        self.pages = Memo(1)
+
+    def place(self, environ: WSGIEnvironment, number: int) -> Place | None:
+        """What tells pages apart; None for a request that must not get a prepared one."""
+        host = environ.get("HTTP_HOST")
+        if host is None:
+            return None
+        place = (
+            environ["PATH_INFO"],
+            host,
+            environ["wsgi.url_scheme"],
+            environ.get("SCRIPT_NAME"),
+            number,
+        )
+        if self.for_everybody:
+            return place
+        # The site's own layout may show whatever it finds in a request. So this does no more than
+        # any cache between the site and its visitors may do, and less.
+        if "HTTP_COOKIE" in environ or "HTTP_AUTHORIZATION" in environ or not self.max_age_seconds:
+            return None
+        if not is_plain(environ.get("QUERY_STRING", ""), number):
+            return None
+        return (*place, environ.get("HTTP_ACCEPT_LANGUAGE"))
+
+    def age(self) -> tuple[str, str]:
+        """The header that tells how long ago the catalogue was read."""
+        second = int(time.time())
+        if second != self._second:
+            seconds = self.store.age_seconds()
+            self._age = ("Storefront-Catalog-Age", str(max(0, int(seconds))))
+            self._second = second
+        return self._age
+
+    def encoding(self, header: str | None) -> str:
+        """What to send to a client that says this in ``Accept-Encoding``."""
+        found = self._encodings.get(header)
+        if found is None:
+            found = choose(header, self.offered)
+            if len(self._encodings) < _MOST_HEADERS:
+                self._encodings[header] = found
+        return found
+
+    def vary(self, *, encoded: bool) -> Headers:
+        """The header ``Vary``, where anything does."""
+        names = ["Accept-Encoding"] if encoded and self.offered else []
+        if self.by_cookie:
+            # Who is signed in decides what the page holds, and a cookie decides who that is.
+            names.append("Cookie")
+        return [("Vary", ", ".join(names))] if names else []
+
+    def dated(self) -> Headers:
+        """The header ``Last-Modified``, where the catalogue alone decides that."""
+        return [("Last-Modified", self.modified)] if self.modified else []
+
+
+class Page:
+    """A page that is ready: constant bytes, with holes for what a visitor brings."""
+
+    __slots__ = ("_joint", "_longest", "_tag", "_variants", "expires", "holes", "parts", "shelf")
+
+    def __init__(self, shelf: Shelf, parts: tuple[bytes, ...], holes: tuple[Hole, ...]) -> None:
+        self.shelf = shelf
+        #: What stands before each hole, with the button's own URL, and what follows the last.
+        self.parts = parts
+        self.holes = holes
+        kinds = {(hole.joint, hole.given) for hole in holes}
+        # Mostly all holes take the same.
+        self._joint = kinds.pop() if len(kinds) == 1 else (None, frozenset[str]())
+        self._longest = max((len(hole.base) for hole in holes), default=0)
+        self._tag = blake2b(b"".join(parts), digest_size=12).hexdigest()
+        self._variants: dict[str, Variant] = {}
+        #: By the monotonic clock; None for as long as the catalogue stays.
+        self.expires: float | None = None
+        if not shelf.for_everybody:
+            self.expires = time.monotonic() + shelf.max_age_seconds
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes of memory it takes, with its encodings."""
+        return 2000 + 5 * sum(map(len, self.parts)) // 2
+
+    def is_fresh(self) -> bool:
+        """Whether it may still be given."""
+        return self.expires is None or time.monotonic() < self.expires
+
+    def filled(self, brought: dict[str, str]) -> bytes:
+        """The page with what a visitor brings, as ``brought_along`` gives it."""
+        joint, given = self._joint
+        if joint is not None:
+            pairs = without(brought, given).values()
+            if not pairs:
+                return b"".join(self.parts)
+            added = "&amp;".join(pairs)
+            if self._longest + len(added) < MAX_URL_CHARACTERS:
+                return (joint + added.encode()).join(self.parts)
+        pieces: list[bytes] = []
+        for part, hole in zip(self.parts, self.holes, strict=False):
+            url = with_parameters(hole.base, without(brought, hole.given), lenient=True)
+            pieces += (part.removesuffix(hole.escaped), escape(url).encode())
+        return b"".join((*pieces, self.parts[-1]))
+
+    def answer(self, environ: WSGIEnvironment) -> Answer:
+        """The answer for whoever brings nothing: the same for everybody."""
+        shelf = self.shelf
+        encoding = shelf.encoding(environ.get("HTTP_ACCEPT_ENCODING"))
+        variant = self._variants.get(encoding) or self._variant(encoding)
+        if _is_known(environ, variant.etag, shelf.modified):
+            return Answer("304 NOT MODIFIED", [*variant.headers_304, shelf.age()], ())
+        return Answer("200 OK", [*variant.headers, shelf.age()], variant.body)
+
+    def answer_campaign(self, environ: WSGIEnvironment, brought: dict[str, str]) -> Answer:
+        """The answer for anybody who follows one campaign's link."""
+        shelf = self.shelf
+        marks = blake2b("&".join(brought.values()).encode(), digest_size=12).hexdigest()
+        etag = f'"{self._tag}-{marks}"'
+        headers = [
+            *shelf.protection,
+            shelf.public,
+            ("ETag", etag),
+            *shelf.vary(encoded=False),
+            shelf.age(),
+        ]
+        if _is_known(environ, etag, shelf.modified):
+            return Answer("304 NOT MODIFIED", headers, ())
+        body = self.filled(brought)
+        headers += (_HTML, ("Content-Length", str(len(body))), *shelf.dated())
+        return Answer("200 OK", headers, (body,))
+
+    def answer_personal(self, brought: dict[str, str]) -> Answer:
+        """The answer for one visitor, which nobody may keep."""
+        body = self.filled(brought)
+        headers = [
+            _HTML,
+            ("Content-Length", str(len(body))),
+            *self.shelf.protection,
+            PRIVATE,
+            self.shelf.age(),
+        ]
+        return Answer("200 OK", headers, (body,))
+
+    def _variant(self, encoding: str) -> Variant:
+        shelf = self.shelf
+        plain = b"".join(self.parts)
+        body = compress(plain, encoding)
+        etag = f'"{self._tag}"' if encoding == IDENTITY else f'"{self._tag}-{encoding}"'
+        lasting = [*shelf.protection, shelf.public, ("ETag", etag), *shelf.vary(encoded=True)]
+        of_body = [_HTML, ("Content-Length", str(len(body))), *shelf.dated()]
+        if encoding != IDENTITY:
+            of_body.append(("Content-Encoding", encoding))
+        variant = Variant(etag, [*of_body, *lasting], lasting, (body,))
+        self._variants[encoding] = variant
+        return variant
+
+
+_HTML: Final = ("Content-Type", "text/html; charset=utf-8")
+PRIVATE: Final = ("Cache-Control", "private, no-store")
+
+
+def shelf_of(state: State, catalog: Catalog, app: Flask) -> Shelf | None:
+    """The shelf for a catalogue; None where pages are rendered each time."""
+    shelf: Shelf | None = state.prepared.get("shelf")
+    if app.jinja_env.auto_reload:
+        return None  # a template that was changed has to show
+    if shelf is not None and shelf.catalog is catalog:
+        return shelf
+    choice = state.settings.prepared_pages
+    if choice == "never":
+        return None
+    if "for_everybody" not in state.prepared:
+        state.prepared["for_everybody"] = choice == "always" or _is_all_ours(app)
+    if shelf is not None:
+        shelf.retire()
+    shelf = Shelf(state, catalog, for_everybody=state.prepared["for_everybody"])
+    state.prepared["shelf"] = shelf
+    return shelf
+
+
+def is_plain(query: str, number: int) -> bool:
+    """Whether a query has nothing in it but the number of the page."""
+    return not query if number == 1 else query == f"page={number}"
+
+
+def prepare(
+    shelf: Shelf, render: Callable[[], str], is_personal: Callable[[], bool]
+) -> Page | None:
+    """Make a page ready; None for one that is not the same for everybody.
+
+    It is rendered twice: with marks in place of the URLs, and for somebody who brings
+    everything. What comes out differently each time, such as a nonce, or changes a button's URL
+    on the way into the page, shows in that.
+    """
+    marks = _Marks()
+    html = _render_with(marks, render)
+    if is_personal():
+        return None
+    page = _cut(shelf, html, marks)
+    known = _render_with(_Somebody(), render)
+    if is_personal() or page.filled(_EVERYTHING) != known.encode():
+        return None
+    return page
+
+
+class _Marks:
+    """Gives each button a mark instead of its URL: letters that no escaping changes."""
+
+    def __init__(self) -> None:
+        self._mark = f"https://button.invalid/{secrets.token_hex(12)}/"
+        self._buttons: list[tuple[str, frozenset[str]]] = []
+
+    def place(self, base: str, given: frozenset[str]) -> str:
+        self._buttons.append((base, given))
+        return f"{self._mark}{len(self._buttons) - 1}/"
+
+    def split(self, html: str) -> tuple[list[str], list[tuple[str, frozenset[str]]]]:
+        """The texts between the marks, and the buttons in the order of the page."""
+        texts = re.split(rf"{re.escape(self._mark)}(\d+)/", html)
+        return texts[::2], [self._buttons[int(number)] for number in texts[1::2]]
+
+
+class _Somebody:
+    def place(self, base: str, given: frozenset[str]) -> str:
+        return with_parameters(base, without(_EVERYTHING, given), lenient=True)
+
+
+def _render_with(stand_in: Any, render: Callable[[], str]) -> str:
+    g.storefront_holes = stand_in
+    try:
+        return render()
+    finally:
+        g.pop("storefront_holes")
+
+
+def _cut(shelf: Shelf, html: str, marks: _Marks) -> Page:
+    texts, buttons = marks.split(html)
+    holes = tuple(_hole(base, given) for base, given in buttons)
+    parts = [text.encode() for text in texts]
+    for number, hole in enumerate(holes):
+        parts[number] += hole.escaped
+    return Page(shelf, tuple(parts), holes)
+
+
+def _hole(base: str, given: frozenset[str]) -> Hole:
+    brought = without(_EVERYTHING, given)
+    joint: bytes | None = b"&amp;" if "?" in base else b"?"
+    sign = "&" if "?" in base else "?"
+    if with_parameters(base, brought, lenient=True) != f"{base}{sign}{'&'.join(brought.values())}":
+        # It has a fragment, or parameters of its own that a visitor's would replace.
+        joint = None
+    return Hole(base, escape(base).encode(), given, joint)
+
+
+def _is_known(environ: WSGIEnvironment, etag: str, modified: str | None) -> bool:
+    """Whether the client has this already."""
+    known = environ.get("HTTP_IF_NONE_MATCH")
+    if known is not None:
+        return known == etag or parse_etags(known).contains_weak(etag.strip('"'))
+    since = environ.get("HTTP_IF_MODIFIED_SINCE")
+    if since is None or modified is None:
+        return False
+    if since == modified:
+        return True
+    date, limit = parse_date(since), parse_date(modified)
+    return date is not None and limit is not None and date >= limit
+
+
+def _is_all_ours(app: Flask) -> bool:
+    """Whether the site adds nothing of its own to the pages: no template, nothing in addresses."""
+    if any(app.url_default_functions.values()):
+        return False
+    for name in _TEMPLATES:
+        filename = app.jinja_env.get_template(f"storefront/{name}").filename
+        if filename is None or Path(filename).parent != _OURS:
+            return False
+    return True
+
+
+def public_caching(state: State) -> tuple[str, str]:
+    """The header of a page that any cache may keep, and for how long."""
+    settings = state.settings
+    seconds = {
+        "max-age": settings.page_max_age_seconds,
+        "stale-while-revalidate": settings.stale_while_revalidate_seconds,
+        "stale-if-error": settings.stale_if_error_seconds,
+    }
+    kept = (f"{name}={number}" for name, number in seconds.items() if number or name == "max-age")
+    return ("Cache-Control", ", ".join(("public", *kept)))
+
+
+def protection(state: State, catalog: Catalog | None) -> Headers:
+    """The headers that say what may run on a page of ours."""
+    headers = [
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "strict-origin-when-cross-origin"),
+    ]
+    policy = state.settings.content_security_policy
+    if policy:
+        text = _policy(state, catalog) if policy is True else str(policy)
+        headers.append(("Content-Security-Policy", text))
+    return headers
+
+
+def _policy(state: State, catalog: Catalog | None) -> str:
+    """Nothing but our own styles and pictures, and the pictures of the catalogue."""
+    pictures = ["'self'", "data:", *(catalog.image_origins if catalog else ())]
+    hosts = (f"https://{host}" for host in state.settings.image_hosts)
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "style-src 'self'",
+            f"img-src {' '.join([*pictures, *hosts])}",
+            "font-src 'self'",
+            "script-src 'self'",
+            "connect-src 'self'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'self'",
+        )
+    )
