@@ -12,6 +12,7 @@ older documentation (a link with singular ``product``, prices with an interval o
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -27,11 +28,21 @@ class TimedModel(Model, frozen=True, kw_only=True):
     """The base of what has times: they are in UTC, also where an answer had them otherwise."""
 
     def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
+        for name in _times(type(self)):
             value = getattr(self, name)
-            if isinstance(value, datetime) and value.tzinfo is not UTC:
+            if value is not None and value.tzinfo is not UTC:
                 aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
                 msgspec.structs.force_setattr(self, name, aware.astimezone(UTC))
+
+
+@cache
+def _times(model: type[TimedModel]) -> tuple[str, ...]:
+    """The fields that are times, found once: a large list has tens of thousands of each model."""
+    return tuple(
+        field.name
+        for field in msgspec.structs.fields(model)
+        if field.type == datetime | None
+    )
 
 
 class SeatTier(Model, frozen=True, kw_only=True):
