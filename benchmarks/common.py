@@ -11,6 +11,7 @@ import argparse
 import gc
 import json
 import os
+import re
 import signal
 import socket
 import statistics
@@ -171,6 +172,49 @@ def running(
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
+
+
+@contextmanager
+def gunicorn(
+    site: str, *options: str, env: Mapping[str, str] | None = None, workers: int = 1
+) -> Iterator[str]:
+    """One of ``benchmarks/site.py``, served; gives its URL."""
+    port = free_port()
+    command = ["-m", "gunicorn", f"benchmarks.site:{site}()", "--bind", f"127.0.0.1:{port}"]
+    command += ["--workers", str(workers), "--log-level", "warning", *options]
+    with running(*python(*command), port=port, env=env):
+        yield f"http://127.0.0.1:{port}"
+
+
+def wrk(url: str, *, connections: int, seconds: float, headers: Iterable[str] = ()) -> float:
+    """Requests a second that one thread of wrk gets answered.
+
+    :raises RuntimeError: when an answer is neither a success nor a redirect nor a 304.
+    """
+    command = ["wrk", "--threads", "1", "--connections", str(connections), "--timeout", "30s"]
+    command += ["--duration", f"{max(1, round(seconds))}s"]
+    for header in headers:
+        command += ["--header", header]
+    said = subprocess.run(
+        [*command, url], capture_output=True, text=True, timeout=_RUN_SECONDS, check=True
+    ).stdout
+    found = re.search(r"^Requests/sec:\s+([\d.]+)", said, re.MULTILINE)
+    if found is None or "Non-2xx" in said:
+        raise RuntimeError(f"{url} was not answered as it should be:\n{said}")
+    return float(found[1])
+
+
+def in_turns(
+    contenders: Mapping[str, Callable[[], float]], *, rounds: int
+) -> dict[str, list[float]]:
+    """What each contender measures, ``rounds`` times, every second time in the opposite order."""
+    found: dict[str, list[float]] = {name: [] for name in contenders}
+    order = list(contenders.items())
+    for _ in range(rounds):
+        for name, call in order:
+            found[name].append(call())
+        order.reverse()
+    return found
 
 
 def _listens(port: int) -> bool:

@@ -1,0 +1,112 @@
+"""Pages over HTTP: gunicorn and wrk, in turns with a view that does nothing.
+
+All sites have one worker, so that what is compared is what a request costs and not how many
+processes there are. wrk has one thread and keeps eight connections busy. gunicorn itself takes
+most of the time; what a page costs without it stands in the table of ``benchmarks.pages``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import requests
+
+from benchmarks.common import Row, fresh, gunicorn, in_turns, main, spread, wrk
+from benchmarks.site import BARE_BYTES, environment
+from benchmarks.upstream import TOKEN, product_slug, upstream
+
+_PRODUCTS: Final = 100
+_CONNECTIONS: Final = 8
+_PLAIN: Final = {"Accept-Encoding": "identity"}
+#: How gunicorn is run, and what that is called.
+_SERVERS: Final = {"sync worker": (), "gthread": ("--worker-class", "gthread", "--threads", "4")}
+
+_FILL: Final = (
+    "import json, os, benchmarks.site as site, storefront\n"
+    "app = site.shop()\n"
+    "print(storefront.get_state(app).catalog.sync().products)"
+)
+
+
+def measure(quick: bool) -> Sequence[Row]:
+    """Requests a second of each site, under each kind of worker."""
+    if shutil.which("wrk") is None:
+        return [Row("pages over HTTP", "not measured: there is no wrk here (apt install wrk)")]
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder, upstream(_PRODUCTS) as url:
+        env = dict(environment(url, TOKEN, folder))
+        fresh("-c", _FILL, env=env)
+        for name, options in _SERVERS.items():
+            rows += _under(name, options, env, Path(folder), quick=quick)
+    return rows
+
+
+def _under(
+    server: str, options: Sequence[str], env: dict[str, str], folder: Path, *, quick: bool
+) -> list[Row]:
+    page = f"/shop/products/{product_slug(_PRODUCTS // 2)}"
+    seconds, rounds = (1, 1) if quick else (2, 7)
+    with ExitStack() as stack:
+
+        def serve(site: str, **further: str) -> str:
+            return stack.enter_context(gunicorn(site, *options, env=env | further))
+
+        shop, lane = serve("shop"), serve("shop_with_lane")
+        # As wrk asks: a compressed page has another ETag.
+        first = requests.get(shop + page, headers=_PLAIN, timeout=30)
+        first.raise_for_status()
+        unchanged = f"If-None-Match: {first.headers['ETag']}"
+        bare = serve("bare", **{BARE_BYTES: str(len(first.content))})
+        rendered = serve("shop", STOREFRONT_PREPARED_PAGES="never")
+        cached = serve("cached", STOREFRONT_PREPARED_PAGES="never")
+        urls = {
+            "a bare view": (bare + "/page", ()),
+            "product page": (shop + page, ()),
+            "product page, 304": (shop + page, (unchanged,)),
+            "product page, fast lane": (lane + page, ()),
+            "product page, fast lane, 304": (lane + page, (unchanged,)),
+            "… rendered by Jinja each time": (rendered + page, ()),
+            "… rendered once, kept by Flask-Caching": (cached + page, ()),
+        }
+        runs: dict[str, Callable[[], float]] = {}
+        for name, (url, headers) in urls.items():
+            status = 304 if headers else 200
+            _expect(url, headers, status)
+            runs[name] = partial(
+                wrk, url, connections=_CONNECTIONS, seconds=seconds, headers=headers
+            )
+        for run in runs.values():
+            run()  # workers have imported, rendered and compressed what they will need
+        found = in_turns(runs, rounds=rounds)
+    medians = {name: statistics.median(values) for name, values in found.items()}
+    limit = medians["a bare view"]
+    targets = {"product page": 0.95, "product page, fast lane": 1.5}
+    rows = []
+    for name, median in medians.items():
+        what = f"{name} ({server})"
+        measured = f"{median:,.0f} a second {spread(found[name])}".strip()
+        if name in targets:
+            rows.append(Row.at_least(what, measured, median / limit, "bare view", targets[name]))
+        elif name == "a bare view":
+            rows.append(Row(what, measured))
+        else:
+            rows.append(Row(what, measured, median / limit, "bare view"))
+    return rows
+
+
+def _expect(url: str, headers: Sequence[str], status: int) -> None:
+    given = dict(header.split(": ", 1) for header in headers)
+    answer = requests.get(url, headers={**_PLAIN, **given}, timeout=30)
+    if answer.status_code != status:
+        raise RuntimeError(f"{url} answered {answer.status_code}, not {status}")
+
+
+if __name__ == "__main__":
+    main(measure, __doc__)
