@@ -1,6 +1,7 @@
 # make run          starts the demo shop and its local Polar, and prints their addresses
 # make test         runs the linter, the type check and every test
 # make screenshots  writes pictures of every page into screenshots/
+# make prove        holds the promises at full size, and prints the figures (PROOF=R6 for some)
 PYTHON ?= python3
 export PORT ?= 5000
 export POLAR_PORT ?= 8787
@@ -8,7 +9,7 @@ export POLAR_PORT ?= 8787
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint types screenshots clean
+.PHONY: run test lint types screenshots prove clean
 
 run: $(VENV)/installed-site
 	exec $(BIN)/python app.py
@@ -25,6 +26,9 @@ types: $(VENV)/installed-dev
 
 screenshots: $(VENV)/installed-dev
 	$(BIN)/python -m tests.browser.screenshots screenshots
+
+prove: $(VENV)/installed-dev
+	$(BIN)/python -m tests.faults.prove $(PROOF)
 
 clean:
 	rm -rf $(VENV) build dist instance .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,49 @@
+"""R9: what a lying Polar costs a site in memory; that its catalogue stays is seen on the pages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from storefront.testing import Fault
+from tests.faults.harness import Figure, Site, polar, seed, visit
+
+_MOST = 64 * 2**20
+
+
+def lying(folder: Path, *, megabytes: Sequence[int], seconds: float) -> Figure:
+    """Answers that unpack to very much, or never end, while a site reads its catalogue anew.
+
+    Each is given for so many `seconds`; they end when the site is asked for pages all along. Memory
+    is the largest that a worker ever had, over what it had before.
+    """
+    ways = [*(Fault("bomb", size) for size in megabytes), Fault("endless")]
+    settings = {"STOREFRONT_CATALOG_TTL_SECONDS": "0.5"}
+    with polar(seed(20)) as upstream:
+        site = Site(folder, upstream, workers=1, settings=settings)
+        with site.running():
+            site.warm_up()
+            visit(site, site.pages, requests=500, during=lambda: time.sleep(2))
+            before, shown = site.memory("VmHWM"), _shown(site)
+            asked = []
+            for way in ways:
+                upstream.asked.clear()
+                upstream.faults.clear()
+                upstream.faults.add(way)
+                load = visit(site, ["/shop/"], requests=50, during=lambda: time.sleep(seconds))
+                asked.append(len(upstream.asked))
+                assert not load.bad, load
+            grown = site.memory("VmHWM") - before
+            is_unchanged = _shown(site) == shown
+    return Figure(
+        f"R9 lying: memory +{grown / 2**20:.1f} MB under {sum(asked)} bombs of up to "
+        f"{max(megabytes)} MB and endless answers; the catalogue is "
+        f"{'unchanged' if is_unchanged else 'CHANGED'}",
+        "+64 MB, unchanged",
+        grown <= _MOST and is_unchanged and all(asked),
+    )
+
+
+def _shown(site: Site) -> list[str]:
+    return [site.get(path).text for path in site.pages]

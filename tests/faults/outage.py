@@ -1,0 +1,102 @@
+"""R1: pages, buttons and embeds keep answering while Polar is down; and what the log says of it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.demo_processes import wait_until
+from tests.faults.harness import Clock, Figure, Site, polar, seed, visit
+
+_HOUR = 3600.0
+
+
+def outage(folder: Path, *, requests: int, restarts: int, hours: float = 72) -> Figure:
+    """Visitors look at every page while Polar is away, and meanwhile everything else goes wrong.
+
+    Workers are killed, the whole site is killed and started again, its cache is emptied, and its
+    clock moves on by `hours`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    clock = Clock(folder / "clock")
+    with polar(seed(20)) as upstream:
+        site = Site(folder / "site", upstream, clock=clock)
+        with site.running():
+            site.warm_up()
+            _wait_for_database(site)
+            upstream.served.stop()
+
+            def go_wrong() -> None:
+                for number in range(restarts):
+                    clock.set_ahead(hours * _HOUR * (number + 1) / restarts)
+                    if number % 2:
+                        site.kill_workers()
+                        time.sleep(0.2)
+                    site.kill()
+                    if number % 3 == 0:
+                        empty_cache(site)
+                    site.start()
+
+            load = visit(site, site.pages, requests=requests, during=go_wrong)
+            age = _told_age(site)
+            status = site.flask("status").stdout
+            is_told = age >= hours * _HOUR and "3 days" in status
+    return Figure(
+        f"R1 outage: {load.bad} of {load.answers:,} answers were not a page ({load}); "
+        f"{restarts} restarts by kill -9, an age of {age / _HOUR:.0f} h told",
+        "0 of 100,000, 200 restarts, 72 h",
+        load.bad == 0 and not load.wrong and is_told,
+    )
+
+
+def empty_cache(site: Site) -> None:
+    """Empty the site's cache of files."""
+    shutil.rmtree(site.instance / "storefront-cache", ignore_errors=True)
+
+
+def _wait_for_database(site: Site) -> None:
+    """Wait until what was read has come to every place where it is kept."""
+    database = site.instance / "storefront.db"
+    wait_until(database.exists, 10, "the catalogue is in the database")
+
+
+def _told_age(site: Site) -> float:
+    return float(site.get("/shop/").headers["Storefront-Catalog-Age"])
+
+
+def log_of_an_outage(folder: Path, *, preload: bool, seconds: float) -> Figure:
+    """Polar is away for a while, twice: each process says once that it is, and once that it is not.
+
+    With `preload` the processes are forked from one that has the site already.
+    """
+    settings = {"STOREFRONT_CATALOG_TTL_SECONDS": "0.5"}
+    with polar(seed(5)) as upstream:
+        site = Site(folder, upstream, preload=preload, settings=settings)
+        with site.running():
+            site.warm_up()
+            for generation in (1, 2):
+                upstream.faults.set("reset")
+                visit(site, site.pages, requests=50, during=lambda: time.sleep(seconds))
+                upstream.set_generation(generation)
+                upstream.faults.clear()
+                price = f"$10.{generation:02d}"
+                visit(site, site.pages, requests=50, during=lambda: _until_shown(site, price))  # noqa: B023
+        lines = re.findall(r"^\[(\d+)\] WARNING storefront[.\w]*: (.+)$", site.log, re.MULTILINE)
+    counts = Counter(pid for pid, message in lines if "not read" in message)
+    most = max(counts.values(), default=0)
+    return Figure(
+        f"R1 log{' of gunicorn --preload' if preload else ''}: {len(counts)} processes said at "
+        f"most {most} times in 2 outages that Polar is away",
+        "1 a state change",
+        0 < most <= 2,
+    )
+
+
+def _until_shown(site: Site, price: str) -> None:
+    def is_shown() -> bool:
+        return price in site.get("/shop/").text
+
+    wait_until(is_shown, 60, f"the shop shows {price}")
