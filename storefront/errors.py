@@ -8,6 +8,7 @@
     ├── UnknownReference (LookupError)       no product or checkout link goes by that name
     ├── CatalogUnavailable                   nothing was ever read from Polar, and it can't be now
     ├── DatabaseUnavailable                  the database does not answer, or has no tables
+    ├── InvalidSignature                     a webhook that is not Polar's, or not of now
     └── PolarError                           a call to Polar's API did not give what it should
         ├── PolarUnauthorized                401: the token is missing, wrong, or another server's
         ├── PolarForbidden                   403: the token lacks a scope, or the state forbids it
@@ -82,6 +83,10 @@ class DatabaseUnavailable(StorefrontError):
 
     The message holds neither password nor user.
     """
+
+
+class InvalidSignature(StorefrontError):
+    """What came is no webhook, is signed by nobody that we know, or is from another time."""
 
 
 class FieldProblem(NamedTuple):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, request_started
 from flask_caching import Cache
 
+from storefront import inbox
 from storefront.buttons import Prefill, make_button
 from storefront.caching import own_cache, usable_cache
 from storefront.catalog import Catalog, CatalogStore
 from storefront.cli import Commands
+from storefront.database import Database
 from storefront.errors import ConfigurationError, UnknownReference
 from storefront.polar import Client
 from storefront.rendering import Helpers
@@ -28,6 +31,8 @@ from storefront.state import (
 from storefront.texts import Texts
 from storefront.web import create_blueprint
 from storefront.web.lane import FastLane
+from storefront.web.webhooks import exempt_from_csrf
+from storefront.work import WorkQueue
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -87,15 +92,20 @@ class Storefront:
             rate_limit_share=settings.rate_limit_share,
         )
         texts = Texts(settings.locale)
+        database = Database(settings.database_url, Path(app.instance_path))
         state = State(
             settings=settings,
             client=client,
             catalog=CatalogStore(settings, client, texts, cache),
             texts=texts,
             callbacks=self._callbacks,
+            database=database,
+            **_queues(app, settings, database),
             embedded=_start_embedded(settings) if settings.embedded else None,
         )
         app.extensions[EXTENSION_NAME] = state
+        inbox.register(state.inbox)
+        request_started.connect(_at_first_request, app)
         app.cli.add_command(Commands())
         # Templates and static files have to be there for macros without the pages as well, and
         # behind the host's own, which override them: what a blueprint without routes does.
@@ -160,6 +170,30 @@ class Storefront:
         """
         self._callbacks.success = function
         return function
+
+
+def _queues(app: Flask, settings: Settings, database: Database) -> dict[str, WorkQueue]:
+    """The queue of work, and the one of what webhooks cause."""
+    short = database.for_short_writes()
+    work, quick = (
+        WorkQueue(each, shop=settings.shop, context=app.app_context, stays=not app.testing)
+        for each in (database, short)
+    )
+    return {"work": work, "inbox": work if short is database else quick}
+
+
+def _at_first_request(app: Flask, **_: object) -> None:
+    """What waits until all of the site is there, and its process is the one that serves.
+
+    A server may load the site, and fork its workers then: threads that run by that time, and what
+    they are in the middle of, would be lost.
+    """
+    exempt_from_csrf(app)
+    state = get_state(app)
+    if state.settings.webhook_secrets:
+        state.inbox.wake()
+        state.work.wake()
+    request_started.disconnect(_at_first_request, app)
 
 
 def _is_serving() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -87,6 +88,16 @@ class Settings:
     proxy_url: str | None = None
     #: ``STOREFRONT_CA_BUNDLE``: certificate authorities trusted for the calls to Polar.
     ca_bundle: Path | None = None
+
+    @property
+    def shop(self) -> str:
+        """Which shop this is among those that share a database.
+
+        A new access token is the same shop. Two organizations of one server that share a
+        database are told apart by ``POLAR_ORGANIZATION_ID``.
+        """
+        identity = f"{self.server.api_url} {self.organization_id or ''}"
+        return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
     @classmethod
     def from_mapping(

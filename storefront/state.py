@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, current_app
 
 from storefront.catalog import CatalogStore
+from storefront.database import Database
 from storefront.orders import Receipt
 from storefront.polar import Client
 from storefront.settings import Settings
 from storefront.texts import Texts
+from storefront.work import WorkQueue
 
 if TYPE_CHECKING:
     from storefront.embedded import EmbeddedPolar
@@ -56,6 +58,14 @@ class State:
     catalog: CatalogStore
     texts: Texts
     callbacks: Callbacks
+    database: Database
+    #: What is to be done, in the database that the orders are in: a job and what its function
+    #: writes are committed together.
+    work: WorkQueue
+    #: What webhooks cause. The same queue, but for SQLite: see ``Database.for_short_writes``.
+    inbox: WorkQueue
+    #: When something was last said in the log that must not be said each time.
+    said: dict[str, float] = field(default_factory=dict)
     #: The local Polar that runs beside the site; None unless ``POLAR_SERVER=local`` without a
     #: token.
     embedded: EmbeddedPolar | None = None

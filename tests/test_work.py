@@ -339,6 +339,7 @@ def handle(job):
 queue.register("note", handle)
 if how == "fork":
     queue.wake()
+    time.sleep(2)  # forked in the middle of an import, no process works
     if os.fork():
         os.wait()
         sys.exit()
@@ -381,7 +382,7 @@ def test_a_forked_process_works_as_well(
     """Threads do not survive a fork: the child starts its own."""
     queue = make(database)
     with child(tmp_path, "fork", url) as process:
-        time.sleep(0.5)
+        time.sleep(3)
         add(queue, database, "a")
         eventually(lambda: noted(database) == ["a"])
         assert process.poll() is None

@@ -28,13 +28,14 @@ class Database:
     to somebody else than the site's own user.
     """
 
-    def __init__(self, url: Secret | None, folder: Path, *, name: str = "storefront.db") -> None:
+    def __init__(self, url: Secret | None, folder: Path) -> None:
         self._url = url
-        self._file = folder / name
+        self._file = folder / "storefront.db"
         self._engine: sa.Engine | None = None
         self._process = os.getpid()
         self._ready = False
         self._short: Database | None = None
+        self._is_short = False
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -66,9 +67,11 @@ class Database:
         transaction and then take a minute. So there it is a second file, beside the first and
         with the same tables. PostgreSQL's writers don't wait for each other: it is the same.
         """
+        if self.is_shared or self._is_short:
+            return self
         if self._short is None:
-            self._short = self._beside()
-            self._short._short = self._short
+            self._short = Database(self._url, self._file.parent)
+            self._short._is_short = True
         return self._short
 
     @contextmanager
@@ -117,20 +120,6 @@ class Database:
             if self._engine is not None and self._process == os.getpid():
                 self._engine.dispose()
             self._engine = None
-
-    def _beside(self) -> Database:
-        if self._url is None:
-            return Database(None, self._file.parent, name="storefront-inbox.db")
-        if self.is_shared:
-            return self
-        import sqlalchemy as sa
-
-        url = sa.make_url(self._url.reveal())
-        if url.database in (None, "", ":memory:"):
-            return self
-        file = Path(str(url.database))
-        beside = url.set(database=str(file.with_name(f"{file.stem}-inbox{file.suffix}")))
-        return Database(Secret(beside.render_as_string(hide_password=False)), file.parent)
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[sa.Connection]:
@@ -223,6 +212,9 @@ class Database:
             url = sa.URL.create("sqlite", database=str(self._file))
         else:
             url = sa.make_url(self._url.reveal())
+        if self._is_short and url.database:
+            file = Path(url.database)
+            url = url.set(database=str(file.with_name(f"{file.stem}-inbox{file.suffix}")))
         engine = sa.create_engine(
             url, hide_parameters=True, connect_args={"timeout": _BUSY_SECONDS}
         )

@@ -98,7 +98,7 @@ jobs = sa.Table(
     sa.Column("last_error", sa.Text),
     sa.UniqueConstraint("shop", "kind", "key"),
     sa.Index("storefront_jobs_due", "shop", "kind", "claimed_by", "due_at"),
-    sa.Index("storefront_jobs_claimed", "shop", "claimed_by"),
+    sa.Index("storefront_jobs_next", "shop", "claimed_by", "due_at"),
 )
 
 #: Webhooks that came, by the id that Polar gives each: one that comes again is known by it.

@@ -6,6 +6,7 @@ from storefront.urls import BLUEPRINT_IMPORT_NAME
 from storefront.web.buy import buy
 from storefront.web.pages import catalog, product
 from storefront.web.success import success
+from storefront.web.webhooks import webhooks
 
 
 def create_blueprint() -> Blueprint:
@@ -22,4 +23,5 @@ def create_blueprint() -> Blueprint:
     # A label may have a slash in it.
     blueprint.add_url_rule("/buy/<path:reference>", "buy", buy, methods=["GET"])
     blueprint.add_url_rule("/success", "success", success, methods=["GET"])
+    blueprint.add_url_rule("/webhooks", "webhooks", webhooks, methods=["POST"])
     return blueprint

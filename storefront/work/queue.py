@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("storefront")
 
 Handler = Callable[[Job], None]
+Merge = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
 
 #: How long a process that says nothing is taken to be alive.
 LEASE_SECONDS: Final = 20.0
@@ -93,18 +94,27 @@ class WorkQueue:
         *,
         after_seconds: float = 0.0,
         again: bool = False,
+        merge: Merge | None = None,
     ) -> bool:
         """Add a job in the caller's transaction; call ``wake`` once that is committed.
 
         There is one job a kind and key: where one waits, it takes the new payload and the earlier
         time; one that is being done stays as it is, or is done once more with ``again``; a parked
-        one stays parked. Gives whether the job is new.
+        one stays parked. With ``merge`` the payload becomes ``merge(old, new)`` instead. Gives
+        whether the job is new.
         """
         from storefront.work import rows
 
+        def replace(old: bytes) -> bytes:
+            new = payload if merge is None else merge(msgspec.json.decode(old), payload)
+            return msgspec.json.encode(new)
+
         encoded = msgspec.json.encode(payload)
         return rows.add(
-            connection, self._shop, kind, key, encoded, after=after_seconds, again=again
+            *(connection, self._shop, kind, key, encoded),
+            after=after_seconds,
+            again=again,
+            replace=replace,
         )
 
     def wake(self) -> None:
@@ -171,29 +181,44 @@ class WorkQueue:
         #: What this process does: kind by job id.
         self._running: dict[int, str] = {}
 
-    def _look(self) -> bool:
-        """Start what can be started; whether there may be more to do later."""
+    def _look(self) -> float | None:
+        """Start what can be started; seconds until the next look, None when nothing is left."""
         from storefront.work import rows
 
         self._release_left()
-        with self._lock:
-            busy = list(self._running.values())
-        free = {name: kind.at_once - busy.count(name) for name, kind in self._kinds.items()}
-        for claimed in self._claim({name: count for name, count in free.items() if count > 0}):
+        for claimed in self._claim(self._free()):
             threading.Thread(
                 target=self._run_and_look,
                 args=[claimed],
                 name=f"storefront-{claimed.kind}",
                 daemon=True,
             ).start()
-        if self._stays:
-            return True
-        with self._lock, self._database.reading() as connection:
-            if self._running or not rows.is_empty(connection, self._shop):
-                return True
-            # Under the lock: whoever wakes it from now on starts another.
+        if not self._stays and self._is_done():
+            return None
+        free = self._free()
+        with self._database.reading() as connection:
+            seconds = rows.seconds_to_next(connection, self._shop, free)
+        return _LOOK_SECONDS if seconds is None else min(max(seconds, 0.0), _LOOK_SECONDS)
+
+    def _is_done(self) -> bool:
+        """Whether nothing is left; whoever wakes the queue from then on starts another watcher."""
+        from storefront.work import rows
+
+        with self._lock:
+            if self._running:
+                return False
+            with self._database.reading() as connection:
+                if not rows.is_empty(connection, self._shop):
+                    return False
             self._watcher = None
-            return False
+            return True
+
+    def _free(self) -> dict[str, int]:
+        """How many more jobs of each kind this process can begin, kinds without room left out."""
+        with self._lock:
+            busy = list(self._running.values())
+        free = {name: kind.at_once - busy.count(name) for name, kind in self._kinds.items()}
+        return {name: count for name, count in free.items() if count > 0}
 
     def _release_left(self) -> None:
         """Free what dead processes had in hand, and what this one could not give back."""
@@ -221,7 +246,8 @@ class WorkQueue:
 
         with self._claiming:
             with self._database.reading() as connection:
-                if not rows.is_due(connection, self._shop, free):
+                seconds = rows.seconds_to_next(connection, self._shop, free)
+                if seconds is None or seconds > 0:
                     return []
             holder = self._life.begin()
             try:
@@ -313,22 +339,25 @@ class WorkQueue:
 
 def _watch(reference: weakref.ref[WorkQueue], awake: threading.Event) -> None:
     """Look for work each second, and when woken, until the queue is gone or done."""
-    failure = ""
+    failure, pause = "", 0.0
     while True:
-        awake.wait(_LOOK_SECONDS)
+        awake.wait(pause)
         awake.clear()
         queue = reference()
         if queue is None:
             return
         try:
-            if not queue._look():
+            seconds = queue._look()
+            if seconds is None:
                 return
-            failure = ""
+            failure, pause = "", seconds
         except DatabaseUnavailable as error:
+            pause = _LOOK_SECONDS
             if failure != str(error):
                 failure = str(error)
                 logger.warning("Work waits for the database. %s", error)
         except Exception as error:
             # A thread has nobody to raise to, and without it nothing is done any more.
+            pause = _LOOK_SECONDS
             logger.error("Work could not be looked for.\n%s", trace(error))
         del queue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +22,7 @@ def add(
     *,
     after: float,
     again: bool,
+    replace: Callable[[bytes], bytes],
 ) -> bool:
     """Add a job, or bring the one that is there forward; gives whether it was added."""
     moment = now(connection)
@@ -39,7 +40,7 @@ def add(
     its = (jobs.c.shop == shop) & (jobs.c.kind == kind) & (jobs.c.key == key)
     while not insert_new(connection, jobs, values):
         found = connection.execute(
-            sa.select(jobs.c.due_at, jobs.c.claimed_by).where(its).with_for_update()
+            sa.select(jobs.c.due_at, jobs.c.claimed_by, jobs.c.payload).where(its).with_for_update()
         ).first()
         if found is None:
             continue  # it was finished just now: what it did may be too old for who adds it
@@ -47,19 +48,29 @@ def add(
         if found.due_at is None:
             return False  # parked, until somebody says that it is to be tried again
         if found.claimed_by is None:
-            change = {"payload": payload, "due_at": min(due_at, found.due_at)}
+            change = {"payload": replace(found.payload), "due_at": min(due_at, found.due_at)}
         elif again:
-            change = {"payload": payload, "again": True}
+            change = {"payload": replace(found.payload), "again": True}
         if change:
             connection.execute(jobs.update().where(its).values(change))
         return False
     return True
 
 
-def is_due(connection: sa.Connection, shop: str, kinds: Iterable[str]) -> bool:
-    """Whether a job of these kinds waits for somebody to do it now."""
-    found = sa.select(jobs.c.id).where(_due(connection, shop, kinds)).limit(1)
-    return connection.execute(found).first() is not None
+def seconds_to_next(connection: sa.Connection, shop: str, kinds: Iterable[str]) -> float | None:
+    """Seconds until a job of these kinds is due that nobody has in hand; None without one."""
+    due_at = connection.scalar(
+        sa.select(jobs.c.due_at)
+        .where(
+            jobs.c.shop == shop,
+            jobs.c.kind.in_(list(kinds)),
+            jobs.c.claimed_by.is_(None),
+            jobs.c.due_at.is_not(None),
+        )
+        .order_by(jobs.c.due_at)
+        .limit(1)
+    )
+    return None if due_at is None else (due_at - now(connection)).total_seconds()
 
 
 def is_empty(connection: sa.Connection, shop: str) -> bool:
@@ -74,7 +85,12 @@ def claim(
     """Take at most so many jobs of a kind that are due, those first that have waited longest."""
     found = connection.execute(
         sa.select(jobs.c.id, jobs.c.key, jobs.c.payload, jobs.c.attempts)
-        .where(_due(connection, shop, [kind]))
+        .where(
+            jobs.c.shop == shop,
+            jobs.c.kind == kind,
+            jobs.c.claimed_by.is_(None),
+            jobs.c.due_at <= now(connection),
+        )
         .order_by(jobs.c.due_at, jobs.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -175,15 +191,6 @@ def retry(connection: sa.Connection, shop: str, kind: str, key: str) -> bool:
     if changed.rowcount:
         return True
     return connection.execute(sa.select(jobs.c.id).where(its)).first() is not None
-
-
-def _due(connection: sa.Connection, shop: str, kinds: Iterable[str]) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        jobs.c.shop == shop,
-        jobs.c.kind.in_(list(kinds)),
-        jobs.c.claimed_by.is_(None),
-        jobs.c.due_at <= now(connection),
-    )
 
 
 def _held(claimed: Claimed) -> sa.ColumnElement[bool]:
