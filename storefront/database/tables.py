@@ -49,6 +49,8 @@ catalogs = sa.Table(
     metadata,
     # Which shop: see catalog/store.py.
     sa.Column("shop", sa.String(64), primary_key=True),
+    # Higher is newer, whatever the clocks say.
+    sa.Column("serial", sa.BigInteger, nullable=False),
     sa.Column("version", sa.String(64), nullable=False),
     sa.Column("read_at", Moment, nullable=False),
     # The snapshot's manifest, as JSON.
@@ -71,6 +73,8 @@ leases = sa.Table(
     sa.Column("name", sa.String(128), primary_key=True),
     sa.Column("holder", sa.String(128), nullable=False),
     sa.Column("until", Moment, nullable=False),
+    # What the holder says of itself, as JSON.
+    sa.Column("note", sa.Text),
 )
 
 #: What is to be done, a row a job: see work/. On PostgreSQL and, of SQLite, in either file.
