@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -24,9 +24,11 @@ from urllib.parse import urlsplit
 import requests
 
 from storefront.catalog.slugs import slugify
-from storefront.emulator import Fault, Faults, LocalPolar, SeedError, Store, Webhook
+from storefront.emulator import Fault, Faults, LocalPolar, PolarError, SeedError, Store, Webhook
+from storefront.emulator.buying import billing_address, buy, required_answers
 from storefront.emulator.confirming import DECLINING_TOKEN
 from storefront.emulator.demo import demo_store
+from storefront.emulator.shapes import success_url
 
 __all__ = [
     "Fault",
@@ -40,21 +42,6 @@ __all__ = [
 ]
 
 _TIMEOUT: Final = 10.0
-#: What a buyer enters into a custom field that must be filled in, by its type.
-_ANSWERS: Final[Mapping[str, Any]] = {
-    "text": "Answer",
-    "number": 1,
-    "date": "2026-12-24",
-    "checkbox": True,
-}
-
-
-_ADDRESS: Final = {
-    "line1": "1 Main Street",
-    "city": "Springfield",
-    "postal_code": "12345",
-    "state": "CA",
-}
 
 
 class PurchaseError(Exception):
@@ -72,7 +59,9 @@ class Purchase:
     #: Where the buyer is sent; None where the payment was declined.
     success_url: str | None
     #: Proves who bought; None where the email already belonged to a customer.
-    customer_session_token: str | None
+    customer_session_token: str | None = field(repr=False)
+    #: What renews, where the product does.
+    subscription_id: str | None = None
 
 
 class ShopPolar(LocalPolar):
@@ -117,13 +106,14 @@ class ShopPolar(LocalPolar):
         if discount_code is not None:
             chosen["discount_code"] = discount_code
         checkout = self._ask("PATCH", where, chosen)
-        answers = {**_required(checkout), **checkout["custom_field_data"]}
+        required = required_answers(checkout["attached_custom_fields"])
+        answers = {**required, **checkout["custom_field_data"]}
         answers |= chosen.get("custom_field_data", {})
         confirmed = self._ask(
             "POST",
             f"{where}/confirm",
             {
-                "customer_billing_address": {**_ADDRESS, "country": country},
+                "customer_billing_address": billing_address(country),
                 **chosen,
                 "customer_name": name or email.partition("@")[0],
                 "customer_email": email,
@@ -133,17 +123,110 @@ class ShopPolar(LocalPolar):
         )
         settled = self._settled(where)
         is_paid = settled["status"] == "succeeded"
+        order: Mapping[str, Any] = self._order(settled["id"]) if is_paid else {}
         return Purchase(
             checkout_id=settled["id"],
-            order_id=self._order(settled["id"]) if is_paid else None,
+            order_id=order.get("id"),
             customer_id=confirmed["customer_id"],
             success_url=settled["success_url"] if is_paid else None,
             customer_session_token=confirmed["customer_session_token"],
+            subscription_id=order.get("subscription_id"),
         )
+
+    def purchase_many(
+        self,
+        link: str,
+        emails: Iterable[str],
+        *,
+        country: str = "FR",
+        query: Mapping[str, str] | None = None,
+    ) -> list[Purchase]:
+        """Buy the same once for each email address, without HTTP: ten thousand in seconds.
+
+        `link` and `query` are those of `purchase`; a URL is not taken.
+
+        :raises PurchaseError: there is no such link, or something was turned down.
+        """
+        secret = self._link(link)["client_secret"]
+        with self._turned_down():
+            return [self._buy(secret, email, country, query) for email in emails]
+
+    def refund(
+        self, order_id: str, amount: int | None = None, *, revoke_benefits: bool = False
+    ) -> dict[str, Any]:
+        """Give back an amount in minor units, or all that is left; the refund as the API has it.
+
+        `revoke_benefits` takes back what the order was granted; a subscription has to be revoked.
+
+        :raises PurchaseError: there is no such order, or not so much to give back.
+        """
+        with self._turned_down():
+            return self.services.refunds.create(order_id, amount, revoke_benefits=revoke_benefits)
+
+    def renew(self, subscription_id: str, *, declined: bool = False) -> str | None:
+        """Let a subscription's period be over, and the next be paid: the id of the new order.
+
+        With `declined` the order is not paid, and the subscription past due. None where the
+        subscription was to end with the period, and has.
+
+        :raises PurchaseError: there is no such subscription, or it has ended.
+        """
+        with self._turned_down():
+            order = self.services.subscriptions.renew(subscription_id, declined=declined)
+            return None if order is None else str(order["id"])
+
+    def cancel(self, subscription_id: str) -> None:
+        """Let a subscription end with its period, which `renew` lets be over.
+
+        :raises PurchaseError: there is no such subscription, or it has ended or will.
+        """
+        with self._turned_down():
+            self.services.subscriptions.cancel(subscription_id)
+
+    def revoke(self, subscription_id: str) -> None:
+        """End a subscription now, and take back what it granted.
+
+        :raises PurchaseError: there is no such subscription, or it has ended.
+        """
+        with self._turned_down():
+            self.services.subscriptions.revoke(subscription_id)
+
+    def customer_session(self, customer_id: str) -> str:
+        """A session token of a customer, such as one who bought before, good for an hour.
+
+        :raises PurchaseError: there is no such customer.
+        """
+        with self._turned_down():
+            return self.services.customers.open_session(customer_id).token
+
+    def _buy(
+        self, secret: str, email: str, country: str, query: Mapping[str, str] | None
+    ) -> Purchase:
+        checkout = buy(self.services, secret, email=email, country=country, query=query)
+        (order,) = self.store.orders_by("checkout_id", [checkout.id])
+        return Purchase(
+            checkout_id=checkout.id,
+            order_id=order["id"],
+            customer_id=order["customer_id"],
+            success_url=success_url(checkout, self.url),
+            customer_session_token=checkout.customer_session_token,
+            subscription_id=order["subscription_id"],
+        )
+
+    @contextmanager
+    def _turned_down(self) -> Iterator[None]:
+        try:
+            yield
+        except PolarError as error:
+            raise PurchaseError(f"{error.status} {error}") from error
 
     def _address(self, link: str) -> str:
         if link.startswith(("http://", "https://")):
             return link
+        secret = self._link(link)["client_secret"]
+        return f"{self.url}/v1/checkout-links/{secret}/redirect"
+
+    def _link(self, link: str) -> dict[str, Any]:
         with self.store.lock:
             live = self.store.live_links()
             found = [item for item in live if link in (item["id"], item["label"])] or [
@@ -153,7 +236,7 @@ class ShopPolar(LocalPolar):
             ]
         if not found:
             raise PurchaseError(f"no checkout link has the id or label {link!r}, or offers it")
-        return f"{self.url}/v1/checkout-links/{found[0]['client_secret']}/redirect"
+        return found[0]
 
     def _product(self, product: str) -> str:
         for item in list(self.store.products.values()):
@@ -178,9 +261,10 @@ class ShopPolar(LocalPolar):
                 raise PurchaseError(f"the payment did not settle within {_TIMEOUT:g} seconds")
             time.sleep(0.01)
 
-    def _order(self, checkout_id: str) -> str:
+    def _order(self, checkout_id: str) -> dict[str, Any]:
         orders = self._ask("GET", f"{self.url}/v1/orders/?checkout_id={checkout_id}")
-        return str(orders["items"][0]["id"])
+        order: dict[str, Any] = orders["items"][0]
+        return order
 
     def _ask(self, method: str, url: str, body: Any = None) -> dict[str, Any]:
         answer = requests.request(method, url, json=body, headers=self.headers, timeout=_TIMEOUT)
@@ -196,17 +280,6 @@ def _names(product: Mapping[str, Any]) -> set[Any]:
     return {product["id"], product["name"], slug}
 
 
-def _required(checkout: Mapping[str, Any]) -> dict[str, Any]:
-    """Something for each custom field that must be filled in; of options the first."""
-    answers = {}
-    for attached in checkout["attached_custom_fields"]:
-        field = attached["custom_field"]
-        if attached["required"]:
-            options = field["properties"].get("options") or [{"value": None}]
-            answers[field["slug"]] = _ANSWERS.get(field["type"], options[0]["value"])
-    return answers
-
-
 @contextmanager
 def local_polar(
     seed: Mapping[str, Any] | str | Path | None = None,
@@ -219,7 +292,8 @@ def local_polar(
 
     `seed` is what it sells, in the API's shapes, or a JSON file of it; without one it sells the
     demo store, whose links lead back to `site`. Payments settle after `settle_seconds`. Further
-    options are those of `LocalPolar`: `webhook`, `rate_limit`, `tokens`, `host` and `port`.
+    options are those of `LocalPolar`: `grant_seconds`, `webhook`, `rate_limit`, `tokens`, `host`
+    and `port`.
 
     :raises SeedError: the seed is no store.
     :raises OSError: the file cannot be read, or the port cannot be had.

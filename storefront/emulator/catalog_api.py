@@ -9,7 +9,7 @@ from storefront.emulator import shapes
 from storefront.emulator.calls import ApiRoute, Call, Endpoint, by, scopes
 from storefront.emulator.errors import NotFoundError
 from storefront.emulator.pricing import choose_price
-from storefront.emulator.queries import matches_metadata, paginate, sort
+from storefront.emulator.queries import is_among, matches_metadata, paginate, select, sort
 from storefront.emulator.records import Body
 from storefront.emulator.store import Store
 
@@ -52,21 +52,25 @@ def list_products(call: Call) -> Body:
         },
         "-created_at",
     )
-    found = [
-        product
-        for product in store.products.values()
-        if (ids is None or product["id"] in ids)
-        and (owners is None or product["organization_id"] in owners)
-        and (benefits is None or benefits & {item["id"] for item in product["benefits"]})
-        and archived in (None, product["is_archived"])
-        and recurring in (None, product["is_recurring"])
-        and (not visibility or product["visibility"] in visibility)
-        and text in product["name"].lower()
-        and matches_metadata(product["metadata"], metadata)
-    ]
+    found = select(
+        store.products.values()
+        if ids is None
+        else [store.products[key] for key in ids if key in store.products],
+        is_among("organization_id", owners),
+        is_among("is_archived", None if archived is None else {archived}),
+        is_among("is_recurring", None if recurring is None else {recurring}),
+        is_among("visibility", visibility or None),
+        _has_benefit(benefits) if benefits is not None else None,
+        (lambda product: text in product["name"].lower()) if text else None,
+        (lambda product: matches_metadata(product["metadata"], metadata)) if metadata else None,
+    )
     return paginate(
         sort(found, order), page, lambda product: shapes.full_product(product, benefits=benefits)
     )
+
+
+def _has_benefit(ids: frozenset[str]) -> Callable[[Body], bool]:
+    return lambda product: any(item["id"] in ids for item in product["benefits"])
 
 
 def get_product(call: Call) -> Body:
@@ -92,19 +96,22 @@ def list_links(call: Call) -> Body:
         },
         "created_at",
     )
-    found = []
-    total = 0
-    for link in store.live_links():
-        offered = {product["id"] for product in store.link_products(link)}
-        hits = 1 if products is None else len(offered & products)
-        if hits and (owners is None or link["organization_id"] in owners):
-            found.append(link)
-            total += hits
+    found = select(store.live_links(), is_among("organization_id", owners))
+    total = len(found)
+    if products is not None:
+        found = [link for link in found if not products.isdisjoint(link["product_ids"])]
+        offers = [products.intersection(_offered(store, link)) for link in found]
+        found = [link for link, offered in zip(found, offers, strict=True) if offered]
+        total = sum(map(len, offers))
 
     def show(link: Body) -> Body:
         return shapes.link(store, link, call.base_url, only=products)
 
     return paginate(sort(found, order), page, show, total=total)
+
+
+def _offered(store: Store, link: Body) -> list[str]:
+    return [key for key in link["product_ids"] if not store.products[key]["is_archived"]]
 
 
 def get_link(call: Call) -> Body:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
@@ -23,7 +23,7 @@ from storefront.emulator.bodies import (
 )
 from storefront.emulator.calls import ApiRoute, Call, by, scopes
 from storefront.emulator.errors import InvalidRequestError, NotFoundError, Problem
-from storefront.emulator.queries import matches_metadata, paginate, sort
+from storefront.emulator.queries import is_among, matches_metadata, paginate, select, sort
 from storefront.emulator.records import Body
 from storefront.emulator.store import Store
 from storefront.emulator.validation import check_uuid
@@ -61,19 +61,31 @@ def list_orders(call: Call) -> Body:
     page = query.page()
     order = query.sorting(_SORTED_ORDERS, "-created_at")
     services.checkouts.settle_due()
-    found = [
-        item
-        for item in _candidates(store, wanted)
-        if all(ids is None or item[name] in ids for name, ids in wanted.items())
-        and (owners is None or store.organization["id"] in owners)
-        and (not externals or store.customers[item["customer_id"]]["external_id"] in externals)
-        and (not kinds or _billing_type(item) in kinds)
-        and (not states or item["status"] in states)
-        and (after is None or datetime.fromisoformat(item["created_at"]) > after)
-        and (before is None or datetime.fromisoformat(item["created_at"]) < before)
-        and matches_metadata(item["metadata"], pairs)
-    ]
+
+    def is_of(item: Body) -> bool:
+        return store.customers[item["customer_id"]]["external_id"] in externals
+
+    found = select(
+        _candidates(store, wanted),
+        *(is_among(name, ids) for name, ids in wanted.items()),
+        is_among("status", states or None),
+        is_of if externals else None,
+        (lambda item: store.organization["id"] in owners) if owners is not None else None,
+        (lambda item: _billing_type(item) in kinds) if kinds else None,
+        _is_between(after, before) if after or before else None,
+        (lambda item: matches_metadata(item["metadata"], pairs)) if pairs else None,
+    )
     return paginate(sort(found, order), page, lambda item: shapes.order(store, item))
+
+
+def _is_between(after: datetime | None, before: datetime | None) -> Callable[[Body], bool]:
+    """Whether an order was placed then; neither end counts. They may have any offset from UTC."""
+
+    def holds(item: Body) -> bool:
+        at = datetime.fromisoformat(item["created_at"])
+        return (after is None or at > after) and (before is None or at < before)
+
+    return holds
 
 
 def _candidates(store: Store, wanted: Mapping[str, frozenset[str] | None]) -> Iterable[Body]:

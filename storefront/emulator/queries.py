@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -102,20 +102,29 @@ class Query:
         return [(keys[choice.removeprefix("-")], choice.startswith("-")) for choice in wanted]
 
 
+def select(items: Iterable[T], *filters: Callable[[T], Any] | None) -> list[T]:
+    """The items for which every filter that there is holds."""
+    given = [holds for holds in filters if holds is not None]
+    if not given:
+        return list(items)
+    return [item for item in items if all(holds(item) for holds in given)]
+
+
+def is_among(name: str, values: Collection[Any] | None) -> Callable[[Body], bool] | None:
+    """A filter by the value under that name; None, and no filter, where any will do."""
+    return None if values is None else lambda item: item[name] in values
+
+
 def sort(items: Iterable[T], criteria: Sequence[tuple[Callable[[T], Any], bool]]) -> list[T]:
     """The items in order. A missing value counts as the largest, as PostgreSQL has it."""
     ordered = list(items)
     for key, descending in reversed(criteria):
-        ordered.sort(key=_null_is_largest(key), reverse=descending)
+        values = [key(item) for item in ordered]
+        if None in values:
+            values = [(True, 0) if value is None else (False, value) for value in values]
+        places = sorted(range(len(ordered)), key=values.__getitem__, reverse=descending)
+        ordered = [ordered[place] for place in places]
     return ordered
-
-
-def _null_is_largest(key: Callable[[T], Any]) -> Callable[[T], tuple[bool, Any]]:
-    def comparable(item: T) -> tuple[bool, Any]:
-        value = key(item)
-        return (True, 0) if value is None else (False, value)
-
-    return comparable
 
 
 def paginate(

@@ -21,6 +21,8 @@ from storefront.emulator.pricing import (
 from storefront.emulator.records import Body, Checkout, Session, iso
 from storefront.emulator.store import Store
 
+#: Keys under which there may be an address without an origin.
+ADDRESSES = ("public_url", "avatar_url")
 _ADDRESS_FIELDS = ("country", "state", "city", "postal_code", "line1", "line2")
 
 #: What an organization shows to its own tokens only.
@@ -121,7 +123,7 @@ def with_origin(body: Any, base_url: str) -> Any:
     if not isinstance(body, dict):
         return body
     absolute = {key: with_origin(value, base_url) for key, value in body.items()}
-    for key in ("public_url", "avatar_url"):
+    for key in ADDRESSES:
         address = body.get(key)
         if isinstance(address, str) and address.startswith("/"):
             absolute[key] = f"{base_url}{address}"

@@ -18,7 +18,9 @@ from storefront.emulator.records import Body, Checkout, Session
 #: An object as the API writes it where it is reached at that origin.
 Show: TypeAlias = Callable[[str], Body]
 
-_ALPHANUMERIC = string.ascii_letters + string.digits
+_ALPHANUMERIC = (string.ascii_letters + string.digits).encode()
+_TO_ALPHANUMERIC = bytes(_ALPHANUMERIC[index % 62] for index in range(256))
+_UNEVEN = bytes(range(248, 256))
 
 #: What is read of a seed's objects; a seed without it would fail only when somebody buys.
 _PRODUCT_KEYS = (
@@ -275,7 +277,15 @@ class Store:
 
     def live_links(self) -> list[Body]:
         """The links that still offer something; one that does not is gone."""
-        return [link for link in self.links.values() if self.link_products(link)]
+        return [link for link in self.links.values() if self.is_live(link)]
+
+    def is_live(self, link: Body) -> bool:
+        """Whether a link still offers something."""
+        ids = link["product_ids"]
+        # The first product nearly always tells: whole catalogues are listed through this.
+        return bool(ids) and (
+            not self.products[ids[0]]["is_archived"] or bool(self.link_products(link))
+        )
 
     def link_by_secret(self, secret: str) -> Body:
         """:raises NotFoundError: no such link, or nothing left on it."""
@@ -367,7 +377,11 @@ def new_id() -> str:
 
 def new_secret(prefix: str) -> str:
     """A secret as Polar mints them: the prefix and 43 letters and digits."""
-    return prefix + "".join(secrets.choice(_ALPHANUMERIC) for _ in range(43))
+    # Bytes beyond the last multiple of 62 are left out: each character is as likely as any.
+    letters = b""
+    while len(letters) < 43:
+        letters += secrets.token_bytes(64).translate(_TO_ALPHANUMERIC, _UNEVEN)
+    return prefix + letters[:43].decode()
 
 
 def new_processor_id(prefix: str) -> str:

@@ -86,12 +86,14 @@ def shop() -> Iterator[Shop]:
 
 
 @contextmanager
-def polar_for(shop: Shop, **options: Any) -> Iterator[LocalPolar]:
+def polar_for(
+    shop: Shop, cls: type[LocalPolar] = LocalPolar, **options: Any
+) -> Iterator[LocalPolar]:
     """A local Polar that delivers to an endpoint."""
     seed = json.loads(REFERENCE_STORE.read_text(encoding="utf-8"))
     given = {"retry_after": (0.05,) * 9, **options}
     webhook = Webhook(f"{shop.url}/hook", given.pop("secret", SECRET), **given)
-    with LocalPolar(Store(seed), settle_seconds=0, webhook=webhook) as polar:
+    with cls(Store(seed), settle_seconds=0, webhook=webhook) as polar:
         yield polar
 
 
