@@ -121,7 +121,7 @@ def test_a_subscription_renews(polar: ShopPolar) -> None:
 
 def test_a_trial_turns_into_a_paid_period(polar: ShopPolar) -> None:
     """The first order of a trial costs nothing; the renewal costs the price."""
-    bought = polar.purchase("sync", email="jane@example.com")
+    bought = polar.purchase("northlight-sync", email="jane@example.com")
     assert bought.subscription_id is not None
     assert order(polar, bought.order_id)["total_amount"] == 0
     assert subscription(polar, bought.subscription_id)["status"] == "trialing"
