@@ -33,6 +33,7 @@ from benchmarks.common import (
     gunicorn,
     in_turns,
     main,
+    ratio,
     running,
     spread,
     wrk,
@@ -109,16 +110,15 @@ def _at_latency(
 
 
 def _rows(found: dict[str, list[float]], where: str) -> list[Row]:
-    medians = {name: statistics.median(values) for name, values in found.items()}
-    limit = medians["a bare Flask redirect"]
+    bare = "a bare Flask redirect"
     return [
         Row(
             f"{name} ({where})",
-            f"{median:,.0f} a second {spread(found[name])}".strip(),
-            median / limit,
-            "a bare Flask redirect",
+            f"{statistics.median(values):,.0f} a second {spread(values)}".strip(),
+            None if name == bare else ratio(found, name, bare),
+            "" if name == bare else bare,
         )
-        for name, median in medians.items()
+        for name, values in found.items()
     ]
 
 

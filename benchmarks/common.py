@@ -217,6 +217,14 @@ def in_turns(
     return found
 
 
+def ratio(found: Mapping[str, Sequence[float]], name: str, of: str) -> float:
+    """The median of the ratios in each round, as ``in_turns`` gives them.
+
+    A machine that is slow for half a minute is so for both of a round.
+    """
+    return statistics.median(a / b for a, b in zip(found[name], found[of], strict=True))
+
+
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, redirect
 from flask_caching import Cache
@@ -15,6 +15,9 @@ from polar.v2026_10 import Polar as PolarSdk
 from werkzeug.wrappers import Response as BaseResponse
 
 from storefront import Storefront
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 #: How many bytes the bare view sends: those of the page that it is compared with.
 BARE_BYTES = "BARE_BYTES"
@@ -38,6 +41,18 @@ def bare() -> Flask:
         return redirect("https://buy.polar.sh/polar_cl_1", 302)
 
     return app
+
+
+def nothing() -> WSGIApplication:
+    """The same bytes without Flask: the most that the server itself lets through."""
+    body = b"x" * int(os.environ.get(BARE_BYTES, "6000"))
+    headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", headers)
+        return (body,)
+
+    return application
 
 
 def shop() -> Flask:
