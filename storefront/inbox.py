@@ -7,6 +7,7 @@ done about it.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -35,7 +36,8 @@ _REFRESHING = ("product", "discount", "benefit")
 def register(inbox: WorkQueue) -> None:
     """Have the queue do what webhooks cause."""
     inbox.register(_WEBHOOK, _act_on)
-    inbox.register(_CATALOG, _refresh, at_once=1)
+    # Never parked: the next change is read by the same job.
+    inbox.register(_CATALOG, _refresh, at_once=1, attempts=sys.maxsize)
 
 
 def receive(state: State, event: Event) -> bool:
@@ -105,9 +107,8 @@ def _union(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
 def _refresh(job: Job) -> None:
     """Read again what has changed. What can't be read now is, later; a full reading has it too."""
     state, changed = get_state(), job.payload
-    ids = {f"{subject}_ids": changed.get(subject, ()) for subject in _REFRESHING}
     try:
-        state.catalog.refresh(**ids)
+        state.catalog.sync()
     except PolarError as error:
         raise Postpone(_PAUSE_SECONDS, str(error)) from None
     for product_id in changed.get("product", ()):
