@@ -93,6 +93,7 @@ class Storefront:
         )
         texts = Texts(settings.locale)
         database = Database(settings.database_url, Path(app.instance_path))
+        short, work = database.for_short_writes(), _queue(app, settings, database)
         state = State(
             settings=settings,
             client=client,
@@ -100,7 +101,8 @@ class Storefront:
             texts=texts,
             callbacks=self._callbacks,
             database=database,
-            **_queues(app, settings, database),
+            work=work,
+            inbox=work if short is database else _queue(app, settings, short),
             embedded=_start_embedded(settings) if settings.embedded else None,
         )
         app.extensions[EXTENSION_NAME] = state
@@ -172,14 +174,8 @@ class Storefront:
         return function
 
 
-def _queues(app: Flask, settings: Settings, database: Database) -> dict[str, WorkQueue]:
-    """The queue of work, and the one of what webhooks cause."""
-    short = database.for_short_writes()
-    work, quick = (
-        WorkQueue(each, shop=settings.shop, context=app.app_context, stays=not app.testing)
-        for each in (database, short)
-    )
-    return {"work": work, "inbox": work if short is database else quick}
+def _queue(app: Flask, settings: Settings, database: Database) -> WorkQueue:
+    return WorkQueue(database, shop=settings.shop, context=app.app_context, stays=not app.testing)
 
 
 def _at_first_request(app: Flask, **_: object) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from flask import Flask
+from werkzeug.test import run_wsgi_app
 
 from storefront import Storefront, get_state
 from storefront.database.tables import webhooks
@@ -84,10 +85,5 @@ def _post(app: Flask, content: bytes, headers: dict[str, str]) -> int:
         "wsgi.run_once": False,
         **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()},
     }
-    status: list[str] = []
-    answer = app.wsgi_app(environ, lambda line, *_: status.append(line))
-    b"".join(answer)
-    close = getattr(answer, "close", None)
-    if close is not None:
-        close()
-    return int(status[0].split()[0])
+    _, status, _ = run_wsgi_app(app, environ)
+    return int(status.split()[0])
