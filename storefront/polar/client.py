@@ -15,9 +15,9 @@ from datetime import datetime
 
 from storefront.errors import PolarError
 from storefront.polar.checkout_links import CheckoutLinks
+from storefront.polar.portal import CustomerPortal
 from storefront.polar.resources import (
     Checkouts,
-    CustomerPortal,
     CustomerSessions,
     Discounts,
     Orders,

@@ -39,9 +39,7 @@ class TimedModel(Model, frozen=True, kw_only=True):
 def _times(model: type[TimedModel]) -> tuple[str, ...]:
     """The fields that are times, found once: a large list has tens of thousands of each model."""
     return tuple(
-        field.name
-        for field in msgspec.structs.fields(model)
-        if field.type == datetime | None
+        field.name for field in msgspec.structs.fields(model) if field.type == datetime | None
     )
 
 
@@ -368,3 +366,104 @@ class CustomerSession(TimedModel, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return "CustomerSession(token='***', customer_portal_url='***')"
+
+
+class GrantedBenefit(Model, frozen=True, kw_only=True):
+    """A benefit as its buyer sees it: ``properties`` may hold what only buyers may know."""
+
+    id: str = ""
+    type: str = "custom"
+    description: str = ""
+    properties: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"GrantedBenefit(id={self.id!r}, type={self.type!r})"
+
+
+class GrantProblem(Model, frozen=True, kw_only=True):
+    """Why a benefit could not be granted: the buyer has to connect an account first, mostly."""
+
+    type: str = ""
+    message: str = ""
+
+
+class BenefitGrant(TimedModel, frozen=True, kw_only=True):
+    """What a buyer was granted, for an order or, where the product recurs, a subscription.
+
+    One that waits for the buyer is not ``is_granted``, and has a ``problem``.
+    """
+
+    id: str
+    benefit_id: str = ""
+    customer_id: str | None = None
+    order_id: str | None = None
+    subscription_id: str | None = None
+    is_granted: bool = False
+    is_revoked: bool = False
+    problem: GrantProblem | None = msgspec.field(default=None, name="error")
+    benefit: GrantedBenefit = GrantedBenefit()
+    #: What was granted in particular: ``license_key_id`` and ``display_key``, or ``files``.
+    properties: dict[str, Any] | None = None
+    granted_at: datetime | None = None
+
+    @property
+    def note(self) -> str | None:
+        """What the seller tells whoever has a ``custom`` benefit, in Markdown."""
+        note = (self.benefit.properties or {}).get("note")
+        return note if isinstance(note, str) else None
+
+    @property
+    def license_key_id(self) -> str | None:
+        """The id of the license key that came with it."""
+        key = (self.properties or {}).get("license_key_id")
+        return key if isinstance(key, str) else None
+
+
+class LicenseKey(TimedModel, frozen=True, kw_only=True):
+    """A license key. ``status``: ``granted``, ``revoked`` or ``disabled``. The repr leaves out the
+    key, and has its end."""
+
+    id: str
+    key: str
+    display_key: str = ""
+    status: str = "granted"
+    benefit_id: str = ""
+    customer_id: str | None = None
+    limit_activations: int | None = None
+    limit_usage: int | None = None
+    usage: int = 0
+    expires_at: datetime | None = None
+    created_at: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"LicenseKey({self.display_key!r}, status={self.status!r})"
+
+
+class DownloadAddress(TimedModel, frozen=True, kw_only=True):
+    """Where a file can be downloaded, by anybody who knows it, until it expires."""
+
+    url: str
+    expires_at: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"DownloadAddress(url='***', expires_at={self.expires_at!r})"
+
+
+class DownloadableFile(Model, frozen=True, kw_only=True):
+    """A file. ``size`` is in bytes."""
+
+    id: str = ""
+    name: str = ""
+    mime_type: str = ""
+    size: int = 0
+    version: str | None = None
+    checksum_sha256_hex: str | None = None
+    download: DownloadAddress
+
+
+class Downloadable(Model, frozen=True, kw_only=True):
+    """A file that a buyer was granted."""
+
+    id: str
+    benefit_id: str = ""
+    file: DownloadableFile

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, TypeAlias, Ty
 import msgspec
 
 from storefront.polar.transport import Answer, Transport
+from storefront.secret import Secret
 
 #: Polar gives at most this many items a page, and clamps a larger limit without a word.
 MAX_LIMIT = 100
@@ -103,6 +104,7 @@ class Resource(Generic[T]):
         limit: int,
         sorting: Sequence[str] | None,
         timeout: float | None,
+        token: Secret | None = None,
     ) -> Page[T]:
         params = [
             ("page", str(_in_range("page", page, _MAX_PAGE))),
@@ -111,7 +113,9 @@ class Resource(Generic[T]):
         params += [("sorting", field) for field in (self.sorting if sorting is None else sorting)]
         for name, value in filters.items():
             params += _filter(name, value)
-        answer = self._transport.request("GET", self.path, params=params, timeout=timeout)
+        answer = self._transport.request(
+            "GET", self.path, params=params, token=token, timeout=timeout
+        )
         raw = answer.decode(_raw_pages)
         return Page(
             items=tuple(self._item(answer, number, item) for number, item in enumerate(raw.items)),
