@@ -32,16 +32,14 @@ class _Transaction:
             import sqlalchemy as sa
 
             self._lent = connection = self._begin()
-            for event in ("commit", "rollback"):
-                sa.event.listen(connection, event, _REFUSALS[event])
+            sa.event.listen(connection, "commit", _refuse_commit)
         return self._lent
 
     def take_back(self) -> None:
         if self._lent is not None:
             import sqlalchemy as sa
 
-            for event in ("commit", "rollback"):
-                sa.event.remove(self._lent, event, _REFUSALS[event])
+            sa.event.remove(self._lent, "commit", _refuse_commit)
 
     def check(self) -> None:
         if self._lent is not None and (self._lent.closed or not self._lent.in_transaction()):
@@ -49,21 +47,17 @@ class _Transaction:
 
 
 _EXPLAINED = (
-    "The transaction of .connection was {} by the function that got it. It is the ledger's: it is "
-    "committed when the function returns, and undone when it raises. For a part that may fail by "
-    "itself use connection.begin_nested(); with an ORM session, flush() in place of commit()."
+    "The transaction of .connection was {} by the function that got it, and all of it is undone. "
+    "It is the ledger's: it is committed when the function returns, and undone when it raises. "
+    "For a part that may fail by itself use connection.begin_nested(); with an ORM session, "
+    "flush() in place of commit()."
 )
 
 
 def _refuse_commit(connection: sa.Connection) -> None:
+    # SQLAlchemy takes the transaction for over, come what may, and would not undo it any more.
+    connection.connection.rollback()
     raise RuntimeError(_EXPLAINED.format("committed"))
-
-
-def _refuse_rollback(connection: sa.Connection) -> None:
-    raise RuntimeError(_EXPLAINED.format("rolled back"))
-
-
-_REFUSALS = {"commit": _refuse_commit, "rollback": _refuse_rollback}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
