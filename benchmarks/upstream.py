@@ -182,20 +182,30 @@ def _template(body: dict[str, Any]) -> str:
 class Shop:
     """Bodies of products, or of links, by number and by page."""
 
-    def __init__(self, body: dict[str, Any], count: int, *, newest_first: bool) -> None:
+    def __init__(
+        self, body: dict[str, Any], count: int, *, newest_first: bool, further: int = 0
+    ) -> None:
         self._template = _template(body)
-        self._count = count
+        self._first = count
+        self._count = count + further
         self._newest_first = newest_first
 
     def one(self, number: int) -> str:
-        """The body of one."""
-        return self._template % {
-            "product": product_id(number),
+        """The body of one; of the links, the further ones sell the first products, two each."""
+        sold, way = number, 0
+        if number >= self._first:
+            sold, way = divmod(number - self._first, 2)
+        body = self._template % {
+            "product": product_id(sold),
             "link": link_id(number),
-            "number": f"{number:06d}",
-            "hex": f"{number:08x}",
+            "number": f"{sold:06d}",
+            "hex": f"{sold:08x}",
             "time": f"{_START + timedelta(seconds=number):%Y-%m-%dT%H:%M:%SZ}",
         }
+        if number >= self._first:
+            trial = f'"trial_interval":"day","trial_interval_count":{7 * (way + 1)}'
+            body = body.replace('"trial_interval":null,"trial_interval_count":null', trial, 1)
+        return body
 
     def by_id(self, id: str) -> str | None:
         """The body of the one with that id, or None."""
@@ -274,10 +284,13 @@ class Polar(asyncio.Protocol):
 class Answers:
     """What is answered to a request line: status and body."""
 
-    def __init__(self, count: int, checkout: bytes, per_minute: int | None) -> None:
+    def __init__(
+        self, count: int, checkout: bytes, per_minute: int | None, three_ways: int = 0
+    ) -> None:
+        links = Shop(_link(), count, newest_first=False, further=2 * three_ways)
         self._lists = {
             "/v1/products": Shop(product_body(), count, newest_first=True),
-            "/v1/checkout-links": Shop(_link(), count, newest_first=False),
+            "/v1/checkout-links": links,
         }
         self._checkout = checkout
         self._per_minute = per_minute
@@ -329,11 +342,15 @@ def upstream(
     latency: float = 0.0,
     checkout: Path | None = None,
     per_minute: int | None = None,
+    three_ways: int = 0,
 ) -> Iterator[str]:
-    """Run it; gives its URL. ``latency`` is in seconds."""
+    """Run it; gives its URL. ``latency`` is in seconds.
+
+    So many of the first products, ``three_ways``, have two further links with trials.
+    """
     port = free_port()
     command = ["-m", "benchmarks.upstream", "--port", str(port), "--products", str(products)]
-    command += ["--latency", str(latency)]
+    command += ["--latency", str(latency), "--three-ways", str(three_ways)]
     if checkout is not None:
         command += ["--checkout", str(checkout)]
     if per_minute is not None:
@@ -354,10 +371,11 @@ def _main() -> None:
     parser.add_argument("--products", type=int, default=1)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds")
     parser.add_argument("--checkout", type=Path, help="the body of a checkout")
+    parser.add_argument("--three-ways", type=int, default=0, help="products with three links")
     parser.add_argument("--per-minute", type=int, help="requests, before it answers 429")
     given = parser.parse_args()
     checkout = given.checkout.read_bytes() if given.checkout else b"{}"
-    answers = Answers(given.products, checkout, given.per_minute)
+    answers = Answers(given.products, checkout, given.per_minute, given.three_ways)
     gc.freeze()
     asyncio.run(_serve(answers, given.port, given.latency))
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+import msgspec
 from flask import current_app, g, has_request_context, request
+from flask.globals import app_ctx
 
 from storefront.catalog import Found
 from storefront.errors import CatalogUnavailable, LinkError, UnknownReference
@@ -19,7 +20,6 @@ from storefront.links import (
     utm_parameters,
     with_parameters,
 )
-from storefront.polar.models import CheckoutLink
 from storefront.state import State, Visitor, get_state
 from storefront.urls import page_url, success_url
 
@@ -29,11 +29,24 @@ _NOBODY: Final = Visitor()
 #: Parameters that belong to one visitor only, wherever they come from.
 _PERSONAL: Final = frozenset({"customer_email", "customer_name", "reference_id"})
 _BROUGHT: Final = _PERSONAL | {"discount_code", "locale", *UTM_NAMES}
+#: The arguments of ``checkout_url`` and those of a button, in the order of the URL.
+_ARGUMENTS: Final = (
+    ("customer_email", "email"),
+    ("customer_name", "name"),
+    ("discount_code", "discount_code"),
+    ("amount", "amount"),
+    ("locale", "locale"),
+    ("theme", "theme"),
+    ("custom_field_data", "custom_fields"),
+    ("reference_id", "reference_id"),
+)
+_UTM_ARGUMENTS: Final = {name.removeprefix("utm_"): name for name in UTM_NAMES} | {
+    name: name for name in UTM_NAMES
+}
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Button:
+class Button(msgspec.Struct, frozen=True):
     """What a macro needs: where it leads, and what it sells."""
 
     #: The checkout link with everything in its query; None for a disabled button.
@@ -41,8 +54,7 @@ class Button:
     found: Found | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prefill:
+class Prefill(msgspec.Struct, frozen=True, kw_only=True):
     """What the site's own code says about a purchase. What is None comes from the visitor."""
 
     email: str | None = None
@@ -66,12 +78,12 @@ def make_button(reference: str, prefill: Prefill) -> Button:
     :raises UnknownReference: nothing goes by that name (development only).
     :raises LinkError: a value can't go into the link (development only).
     """
-    state = get_state()
-    strict = raises_mistakes(state)
+    context = app_ctx._get_current_object()  # type: ignore[attr-defined]
+    state = get_state(context.app)
     try:
         found = state.catalog.current().find(reference, product=prefill.product)
     except UnknownReference as error:
-        if strict:
+        if raises_mistakes(state):
             raise
         logger.error("A buy button is disabled. %s", error)
         return Button(None, None)
@@ -83,11 +95,11 @@ def make_button(reference: str, prefill: Prefill) -> Button:
             f"No checkout link sells {found.product.slug!r}. Make one in Polar's dashboard "
             "(Products, Checkout Links)."
         )
-        if strict and state.settings.unknown_reference == "raise":
+        if state.settings.unknown_reference == "raise":
             raise UnknownReference(reference, message)
         logger.warning("A buy button is disabled. %s", message)
         return Button(None, found)
-    return Button(_url(state, found, prefill, strict), found)
+    return Button(_url(state, found, prefill, context.g), found)
 
 
 def current_visitor() -> Visitor:
@@ -124,61 +136,57 @@ def raises_mistakes(state: State) -> bool:
     return policy == "raise"
 
 
-def _url(state: State, found: Found, prefill: Prefill, strict: bool) -> str:
+def _url(state: State, found: Found, prefill: Prefill, g: Any) -> str:
     assert found.offer is not None
     if state.embedded is not None:
         tell_local_polar(state)
-    base, given = _base(found.offer.link, found, prefill, strict)
+    base, said = _base(state, found, prefill, g)
     holes = g.get("storefront_holes")
+    brought = brought_along(state) if holes is None else {}
+    if holes is None and not brought:
+        return base
+    given = _BROUGHT.intersection(said) if said else _NOTHING
     if holes is not None:
         placed: str = holes.place(base, given)
         return placed
-    return with_parameters(base, without(brought_along(), given), lenient=True)
+    return with_parameters(base, without(brought, given), lenient=True)
 
 
-def _base(
-    link: CheckoutLink, found: Found, prefill: Prefill, strict: bool
-) -> tuple[str, frozenset[str]]:
-    """The link with what the site says of the purchase, and what a visitor may not add to that.
+def _base(state: State, found: Found, prefill: Prefill, g: Any) -> tuple[str, Collection[str]]:
+    """The link with what the site says of the purchase, and the parameters that it speaks of.
 
     What the site says has to be right, and stands in place of what the visitor brings.
     """
-    several = len(link.products) > 1
-    explicit: dict[str, Any] = {
-        field: value
-        for field, value in (
-            ("product_id", found.product.id if several else None),
-            ("customer_email", prefill.email),
-            ("customer_name", prefill.name),
-            ("discount_code", prefill.discount_code),
-            ("amount", prefill.amount),
-            ("locale", prefill.locale),
-            ("theme", prefill.theme),
-            ("custom_field_data", prefill.custom_fields),
-            ("reference_id", prefill.reference_id),
-        )
-        if value is not None
-    }
+    assert found.offer is not None
+    link = found.offer.link
+    explicit: dict[str, Any] = {}
+    if len(link.products) > 1:
+        explicit["product_id"] = found.product.id
+    for field, argument in _ARGUMENTS:
+        value = getattr(prefill, argument)
+        if value is not None:
+            explicit[field] = value
     if not explicit and not prefill.utm:
-        return link.url, _NOTHING
-    if not explicit.keys().isdisjoint(_PERSONAL):
+        return link.url, ()
+    if not _PERSONAL.isdisjoint(explicit):
         g.storefront_personal = True
-    given = explicit.keys() & _BROUGHT
+    said = tuple(explicit)
     try:
         if prefill.utm:
             explicit |= _utm_arguments(prefill.utm)
         encoded = encode_parameters(link, explicit)
         base = with_parameters(link.url, encoded)
     except LinkError as error:
-        if strict:
+        if raises_mistakes(state):
             raise
         logger.error("The buy button for %r goes without a value. %s", found.product.slug, error)
         encoded = encode_parameters(link, explicit, lenient=True)
         base = with_parameters(link.url, encoded, lenient=True)
-    return base, frozenset(given | (encoded.keys() & _BROUGHT))
+    # A value that is left out still stands in place of the visitor's; a campaign's does not.
+    return base, (*said, *encoded)
 
 
-def brought_along() -> dict[str, str]:
+def brought_along(state: State) -> dict[str, str]:
     """What the visitor of this request brings into every button, encoded, by parameter.
 
     It comes from ``@shop.visitor`` and from the page's own query; what is no good is left out.
@@ -186,25 +194,32 @@ def brought_along() -> dict[str, str]:
     if not has_request_context():
         return {}
     environ = request.environ
+    query = environ.get("QUERY_STRING", "")
+    if not query and state.callbacks.visitor is None:
+        return {}
     kept: tuple[object, dict[str, str]] | None = g.get("storefront_brought")
     if kept is not None and kept[0] is environ:
         return kept[1]
-    visitor = current_visitor()
-    values: dict[str, Any] = {}
-    if visitor is not _NOBODY:
-        values = {
-            "customer_email": visitor.email,
-            "customer_name": visitor.name,
-            "discount_code": visitor.discount_code,
-            "locale": visitor.locale,
-            "reference_id": visitor.reference_id,
-        }
-    query = environ.get("QUERY_STRING", "")
+    values = visitor_values()
     if "utm_" in query or "%" in query:
         values |= utm_parameters(read_query(query))
-    brought = encode_parameters(None, values, lenient=True)
+    brought = encode_parameters(None, values, lenient=True) if values else {}
     g.storefront_brought = (environ, brought)
     return brought
+
+
+def visitor_values() -> dict[str, str | None]:
+    """What ``@shop.visitor`` tells of this request, by the arguments of ``checkout_url``."""
+    visitor = current_visitor()
+    if visitor is _NOBODY:
+        return {}
+    return {
+        "customer_email": visitor.email,
+        "customer_name": visitor.name,
+        "discount_code": visitor.discount_code,
+        "locale": visitor.locale,
+        "reference_id": visitor.reference_id,
+    }
 
 
 def without(brought: dict[str, str], given: frozenset[str]) -> dict[str, str]:
@@ -224,8 +239,8 @@ def _utm_arguments(utm: Mapping[str, str | None]) -> dict[str, str | None]:
     """``{"source": "newsletter"}`` as ``{"utm_source": "newsletter"}``."""
     arguments = {}
     for key, value in utm.items():
-        name = key if key.startswith("utm_") else f"utm_{key}"
-        if name not in UTM_NAMES:
+        name = _UTM_ARGUMENTS.get(key)
+        if name is None:
             choices = ", ".join(name.removeprefix("utm_") for name in UTM_NAMES)
             raise LinkError("utm", f"there is no {key!r}; the keys are {choices}.")
         arguments[name] = value

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal, get_args
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote, unquote, unquote_plus
 
 from storefront.errors import LinkError
 from storefront.polar.models import AttachedCustomField, CheckoutLink, Price, Product
@@ -62,6 +62,8 @@ _COMMON_EMAIL = re.compile(
 
 # Arguments of which any text will do.
 _PLAIN = frozenset({"customer_name", "discount_code", "reference_id", *UTM_NAMES})
+# Two hexadecimal digits, in either case, and the ASCII character that they stand for.
+_DECODED = {form: chr(code) for code in range(128) for form in (f"{code:02X}", f"{code:02x}")}
 # How each ASCII character is written in a query; all of them, since a look-up that misses costs
 # more than one that finds the character itself.
 _ENCODED = {code: quote(chr(code), safe="") for code in range(128)}
@@ -216,8 +218,22 @@ def read_query(query: str) -> dict[str, str]:
         if "%" in name or "+" in name:
             name = unquote_plus(name)
         if name and name not in found:
-            found[name] = unquote_plus(value) if "%" in value or "+" in value else value
+            if "+" in value:
+                value = value.replace("+", " ")
+            found[name] = _decoded(value) if "%" in value else value
     return found
+
+
+def _decoded(value: str) -> str:
+    """``urllib.parse.unquote``, at a third of its cost where all is ASCII."""
+    first, *rest = value.split("%")
+    pieces = [first]
+    for piece in rest:
+        character = _DECODED.get(piece[:2])
+        if character is None:
+            return unquote(value)
+        pieces += (character, piece[2:])
+    return "".join(pieces)
 
 
 def _encode_one(

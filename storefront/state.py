@@ -80,12 +80,10 @@ def get_state(app: Flask | None = None) -> State:
 
     :raises RuntimeError: when the app has none.
     """
-    extensions = (app or current_app).extensions
-    if EXTENSION_NAME not in extensions:
+    state = (app or current_app).extensions.get(EXTENSION_NAME)
+    if not isinstance(state, State):
         raise RuntimeError(
             "This Flask app has no Storefront. Did you forget Storefront(app), or "
             "shop.init_app(app) in the application factory?"
         )
-    state = extensions[EXTENSION_NAME]
-    assert isinstance(state, State)
     return state

@@ -9,13 +9,13 @@ from typing import Final
 from flask import request
 from werkzeug.wrappers import Response as BaseResponse
 
-from storefront.buttons import brought_along, tell_local_polar
+from storefront.buttons import tell_local_polar, visitor_values
 from storefront.catalog import Catalog, Found
 from storefront.errors import UnknownReference
-from storefront.links import encode_parameters, read_query, with_parameters
+from storefront.links import encode_parameters, read_query, utm_parameters, with_parameters
 from storefront.state import State, get_state
 from storefront.web.pages import ProductNotFound, current_catalog
-from storefront.web.prepared import PRIVATE, Answer
+from storefront.web.prepared import PRIVATE
 from storefront.web.responses import ReadyResponse
 
 #: What the query of the address may say, in Polar's own names; and any ``custom_field_data.…``.
@@ -75,13 +75,14 @@ def to_checkout(
     link = found.offer.link
     parameters = _parameters(found, asked)
     # What the site knows of who is signed in is not for an address to change.
-    parameters.update(brought_along())
+    if visitor := visitor_values():
+        parameters |= encode_parameters(None, visitor, lenient=True)
     if reference_id is not None:
         parameters |= encode_parameters(None, {"reference_id": reference_id})
     url = with_parameters(link.url, parameters, lenient=True)
     headers = [("Location", url), *_HEADERS]
     headers += (("Set-Cookie", cookie) for cookie in cookies)
-    return ReadyResponse(Answer("303 SEE OTHER", headers, ()))
+    return ReadyResponse(("303 SEE OTHER", headers, ()))
 
 
 def _found(catalog: Catalog, reference: str, product: str | None) -> Found | None:
@@ -112,4 +113,5 @@ def _parameters(found: Found, asked: dict[str, str]) -> dict[str, str]:
     amount = asked.get("amount")
     if amount is not None:
         values["amount"] = int(amount) if _AMOUNT.fullmatch(amount) else None
+    values |= utm_parameters(asked)
     return encode_parameters(link, values, lenient=True)

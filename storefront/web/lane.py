@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from time import time
 from typing import Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -16,7 +17,7 @@ from flask import Flask
 
 from storefront.errors import CatalogUnavailable
 from storefront.memo import Memo
-from storefront.web.prepared import Page
+from storefront.web.prepared import Page, Shelf
 
 logger = logging.getLogger("storefront")
 
@@ -72,10 +73,17 @@ class FastLane:
             page = self._known.get(key)
             if isinstance(page, dict):
                 page = page.get(get("HTTP_ACCEPT_LANGUAGE"))
-            if page is not None and self._may_give(page):
-                status, headers, body = page.answer(environ)
-                start_response(status, headers)
-                return body if method == "GET" else ()
+            if page is not None:
+                shelf = page.shelf
+                # The store is asked once a second: that has an old catalogue read anew. Whether
+                # this process has another one by now is looked at each time.
+                if (
+                    (shelf.loaded() is shelf.catalog and shelf.second == int(time()))
+                    or self._is_current(shelf)
+                ) and (page.expires is None or page.is_fresh()):
+                    status, headers, body = page.answer(environ)
+                    start_response(status, headers)
+                    return body if method == "GET" else ()
             environ[TICKET] = (self, key)
         return self._app(environ, start_response)
 
@@ -103,12 +111,11 @@ class FastLane:
         by_language[language] = page
         self._known.put(key, by_language, page.weight)
 
-    def _may_give(self, page: Page) -> bool:
-        shelf = page.shelf
+    def _is_current(self, shelf: Shelf) -> bool:
         try:
-            # Asking also has an old catalogue read anew.
-            if shelf.store.current() is shelf.catalog:
-                return page.is_fresh()
+            if shelf.is_of(shelf.store.current()):
+                shelf.tick()
+                return True
         except CatalogUnavailable:
             return False
         # All pages of the last catalogue are of no use any more.

@@ -30,6 +30,8 @@ from storefront.web.encodings import IDENTITY, available, choose, compress
 
 Place = tuple[object, ...]
 Headers = list[tuple[str, str]]
+#: What a WSGI server is given: status, headers, body.
+Answer = tuple[str, Headers, tuple[bytes, ...]]
 
 #: Of all pages that are kept ready, in bytes.
 _LIMIT_BYTES: Final = 64_000_000
@@ -50,14 +52,6 @@ _EVERYTHING: Final = encode_parameters(
         **dict.fromkeys(UTM_NAMES, "ü/?#"),
     },
 )
-
-
-class Answer(NamedTuple):
-    """What a WSGI server is given."""
-
-    status: str
-    headers: Headers
-    body: tuple[bytes, ...]
 
 
 class Variant(NamedTuple):
@@ -88,8 +82,10 @@ class Shelf:
     def __init__(self, state: State, catalog: Catalog, *, for_everybody: bool) -> None:
         settings = state.settings
         self.store: CatalogStore = state.catalog
+        self.loaded = state.catalog.loaded
         #: None when another catalogue has taken its place.
         self.catalog: Catalog | None = catalog
+        self._version = catalog.version
         #: Whether nothing but the buttons depends on the visitor, whoever that is.
         self.for_everybody = for_everybody
         self.max_age_seconds = settings.page_max_age_seconds
@@ -100,16 +96,27 @@ class Shelf:
         self.protection = protection(state, catalog)
         self.public = public_caching(state)
         self.by_cookie = state.callbacks.visitor is not None
-        changed_at = getattr(catalog, "changed_at", catalog.read_at)
         # A layout of the site's own may change without the catalogue.
         self.modified = (
-            formatdate(max(changed_at.timestamp(), state.started_at), usegmt=True)
+            formatdate(max(catalog.changed_at.timestamp(), state.started_at), usegmt=True)
             if for_everybody
             else None
         )
-        self._encodings: dict[str | None, str] = {None: IDENTITY}
-        self._second = 0
-        self._age = ("", "")
+        #: What to send to a client, by what it says in ``Accept-Encoding``.
+        self.encodings: dict[str | None, str] = {None: IDENTITY}
+        #: The second in which the store was last asked, and its age then, as a header.
+        self.second = 0
+        self.age = ("Storefront-Catalog-Age", "0")
+
+    def is_of(self, catalog: Catalog) -> bool:
+        """Whether its pages are those of this catalogue: it, or one that holds the same."""
+        if self.catalog is catalog:
+            return True
+        if self.catalog is None or self._version != catalog.version:
+            return False
+        self.catalog = catalog
+        self.second = 0
+        return True
 
     def retire(self) -> None:
         """Let go of the catalogue: whoever still holds a page of it must not keep it alive."""
@@ -138,22 +145,20 @@ class Shelf:
             return None
         return (*place, environ.get("HTTP_ACCEPT_LANGUAGE"))
 
-    def age(self) -> tuple[str, str]:
-        """The header that tells how long ago the catalogue was read."""
+    def tick(self) -> None:
+        """Have ``age`` tell the time of this second."""
         second = int(time.time())
-        if second != self._second:
-            seconds = self.store.age_seconds()
-            self._age = ("Storefront-Catalog-Age", str(max(0, int(seconds))))
-            self._second = second
-        return self._age
+        if second != self.second:
+            self.age = ("Storefront-Catalog-Age", str(max(0, int(self.store.age_seconds()))))
+            self.second = second
 
     def encoding(self, header: str | None) -> str:
         """What to send to a client that says this in ``Accept-Encoding``."""
-        found = self._encodings.get(header)
+        found = self.encodings.get(header)
         if found is None:
             found = choose(header, self.offered)
-            if len(self._encodings) < _MOST_HEADERS:
-                self._encodings[header] = found
+            if len(self.encodings) < _MOST_HEADERS:
+                self.encodings[header] = found
         return found
 
     def vary(self, *, encoded: bool) -> Headers:
@@ -184,7 +189,7 @@ class Page:
         self._joint = kinds.pop() if len(kinds) == 1 else (None, frozenset[str]())
         self._longest = max((len(hole.base) for hole in holes), default=0)
         self._tag = blake2b(b"".join(parts), digest_size=12).hexdigest()
-        self._variants: dict[str, Variant] = {}
+        self._variants: dict[str | None, Variant] = {}
         #: By the monotonic clock; None for as long as the catalogue stays.
         self.expires: float | None = None
         if not shelf.for_everybody:
@@ -216,13 +221,23 @@ class Page:
         return b"".join((*pieces, self.parts[-1]))
 
     def answer(self, environ: WSGIEnvironment) -> Answer:
-        """The answer for whoever brings nothing: the same for everybody."""
+        """The answer for whoever brings nothing: the same for everybody.
+
+        It is a plain tuple, and calls nothing where it need not: the fast lane is made of this.
+        """
+        get = environ.get
         shelf = self.shelf
-        encoding = shelf.encoding(environ.get("HTTP_ACCEPT_ENCODING"))
-        variant = self._variants.get(encoding) or self._variant(encoding)
-        if _is_known(environ, variant.etag, shelf.modified):
-            return Answer("304 NOT MODIFIED", [*variant.headers_304, shelf.age()], ())
-        return Answer("200 OK", [*variant.headers, shelf.age()], variant.body)
+        header = get("HTTP_ACCEPT_ENCODING")
+        variant = self._variants.get(shelf.encodings.get(header)) or self._variant(
+            shelf.encoding(header)
+        )
+        known = get("HTTP_IF_NONE_MATCH")
+        if known == variant.etag or (
+            (known is not None or "HTTP_IF_MODIFIED_SINCE" in environ)
+            and _is_known(environ, variant.etag, shelf.modified)
+        ):
+            return ("304 NOT MODIFIED", [*variant.headers_304, shelf.age], ())
+        return ("200 OK", [*variant.headers, shelf.age], variant.body)
 
     def answer_campaign(self, environ: WSGIEnvironment, brought: dict[str, str]) -> Answer:
         """The answer for anybody who follows one campaign's link."""
@@ -234,13 +249,13 @@ class Page:
             shelf.public,
             ("ETag", etag),
             *shelf.vary(encoded=False),
-            shelf.age(),
+            shelf.age,
         ]
         if _is_known(environ, etag, shelf.modified):
-            return Answer("304 NOT MODIFIED", headers, ())
+            return ("304 NOT MODIFIED", headers, ())
         body = self.filled(brought)
         headers += (_HTML, ("Content-Length", str(len(body))), *shelf.dated())
-        return Answer("200 OK", headers, (body,))
+        return ("200 OK", headers, (body,))
 
     def answer_personal(self, brought: dict[str, str]) -> Answer:
         """The answer for one visitor, which nobody may keep."""
@@ -250,11 +265,13 @@ class Page:
             ("Content-Length", str(len(body))),
             *self.shelf.protection,
             PRIVATE,
-            self.shelf.age(),
+            self.shelf.age,
         ]
-        return Answer("200 OK", headers, (body,))
+        return ("200 OK", headers, (body,))
 
     def _variant(self, encoding: str) -> Variant:
+        if encoding in self._variants:
+            return self._variants[encoding]
         shelf = self.shelf
         plain = b"".join(self.parts)
         body = compress(plain, encoding)
@@ -277,7 +294,7 @@ def shelf_of(state: State, catalog: Catalog, app: Flask) -> Shelf | None:
     shelf: Shelf | None = state.prepared.get("shelf")
     if app.jinja_env.auto_reload:
         return None  # a template that was changed has to show
-    if shelf is not None and shelf.catalog is catalog:
+    if shelf is not None and shelf.is_of(catalog):
         return shelf
     choice = state.settings.prepared_pages
     if choice == "never":

@@ -41,8 +41,9 @@ class ReadyResponse(Response):
         answer: Answer | None = self.__dict__.get("_answer")
         if answer is None:
             return super().__call__(environ, start_response)
-        start_response(answer.status, answer.headers)
-        return () if environ["REQUEST_METHOD"] == "HEAD" else answer.body
+        status, headers, body = answer
+        start_response(status, headers)
+        return () if environ["REQUEST_METHOD"] == "HEAD" else body
 
     def __getattr__(self, name: str) -> Any:
         # Only asked for what is not there: at first, that is everything of a usual response.
@@ -57,8 +58,8 @@ class ReadyResponse(Response):
         super().__setattr__(name, value)
 
     def _unfold(self) -> None:
-        answer: Answer = self.__dict__.pop("_answer")
-        super().__init__(answer.body, answer.status, answer.headers)
+        status, headers, body = self.__dict__.pop("_answer")
+        super().__init__(body, status, headers)
 
 
 def ready_page(state: State, catalog: Catalog, number: int = 1) -> Response | None:
@@ -125,9 +126,10 @@ def _from_page(
     """The response that a page gives this request; None where its layout has to be asked."""
     if state.embedded is not None:
         tell_local_polar(state)
+    shelf.tick()
     query = environ.get("QUERY_STRING", "")
     if shelf.by_cookie or "utm_" in query or "%" in query:
-        brought = brought_along()
+        brought = brought_along(state)
         personal = page_is_personal()
         if personal or brought:
             if not shelf.for_everybody:
