@@ -296,7 +296,7 @@ class Site:
 
     def _answers(self) -> bool:
         assert self.process is not None
-        assert self.process.poll() is None, self.log
+        assert self.process.poll() is None, self.log[-2000:]
         if not is_listening(self.port):
             return False
         try:
