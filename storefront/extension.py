@@ -10,13 +10,13 @@ import click
 from flask import Blueprint, Flask, request_started
 from flask_caching import Cache
 
-from storefront import inbox
 from storefront.buttons import Prefill, make_button
-from storefront.caching import own_cache, usable_cache
-from storefront.catalog import Catalog, CatalogStore
+from storefront.caching import is_shared, lock_folder, own_cache, usable_cache
+from storefront.catalog import CacheTier, Catalog, CatalogStore, DatabaseTier, shop_key
 from storefront.cli import Commands
 from storefront.database import Database
 from storefront.errors import ConfigurationError, UnknownReference
+from storefront.inbox import register_webhooks
 from storefront.polar import Client
 from storefront.rendering import Helpers
 from storefront.settings import Settings
@@ -92,12 +92,20 @@ class Storefront:
             rate_limit_share=settings.rate_limit_share,
         )
         texts = Texts(settings.locale)
+        shop = shop_key(settings)
         database = Database(settings.database_url, Path(app.instance_path))
         short, work = database.for_short_writes(), _queue(app, settings, database)
         state = State(
             settings=settings,
             client=client,
-            catalog=CatalogStore(settings, client, texts, cache),
+            catalog=CatalogStore(
+                settings,
+                client,
+                texts,
+                CacheTier(cache, shop, is_shared=is_shared(cache)),
+                DatabaseTier(short, shop),
+                lock_folder(app),
+            ),
             texts=texts,
             callbacks=self._callbacks,
             database=database,
@@ -106,7 +114,7 @@ class Storefront:
             embedded=_start_embedded(settings) if settings.embedded else None,
         )
         app.extensions[EXTENSION_NAME] = state
-        inbox.register(state.inbox)
+        register_webhooks(state.inbox)
         request_started.connect(_at_first_request, app)
         app.cli.add_command(Commands())
         # Templates and static files have to be there for macros without the pages as well, and

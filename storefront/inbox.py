@@ -12,9 +12,15 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from storefront import signals
 from storefront.errors import PolarError
 from storefront.polar.webhooks import Event, read_event
+from storefront.signals import (
+    checkout_updated,
+    product_updated,
+    send,
+    subscription_updated,
+    webhook_received,
+)
 from storefront.state import State, get_state
 from storefront.work import Job, Postpone, WorkQueue
 
@@ -33,7 +39,7 @@ _PAUSE_SECONDS = 15.0
 _REFRESHING = ("product", "discount", "benefit")
 
 
-def register(inbox: WorkQueue) -> None:
+def register_webhooks(inbox: WorkQueue) -> None:
     """Have the queue do what webhooks cause."""
     inbox.register(_WEBHOOK, _act_on)
     # Never parked: the next change is read by the same job.
@@ -74,11 +80,11 @@ def _act_on(job: Job) -> None:
     subject = event.type.partition(".")[0]
     if subject in _REFRESHING:
         _note_change(state, subject, event.data.get("id"))
-    signals.send(signals.webhook_received, event=event)
+    send(webhook_received, event=event)
     if event.type == "checkout.updated":
-        signals.send(signals.checkout_updated, event=event)
+        send(checkout_updated, event=event)
     elif subject == "subscription":
-        signals.send(signals.subscription_updated, event=event, type=event.type)
+        send(subscription_updated, event=event, type=event.type)
     # Last: from here on others wait, and who listens may take a while.
     _forget_old(state, job)
 
@@ -112,7 +118,7 @@ def _refresh(job: Job) -> None:
     except PolarError as error:
         raise Postpone(_PAUSE_SECONDS, str(error)) from None
     for product_id in changed.get("product", ()):
-        signals.send(signals.product_updated, product_id=product_id)
+        send(product_updated, product_id=product_id)
 
 
 def _forget_old(state: State, job: Job) -> None:
