@@ -7,6 +7,7 @@ most of the time; what a page costs without it stands in the table of ``benchmar
 
 from __future__ import annotations
 
+import json
 import shutil
 import statistics
 import tempfile
@@ -19,11 +20,12 @@ from typing import Final
 import requests
 
 from benchmarks.common import Row, fresh, gunicorn, in_turns, main, ratio, spread, wrk
-from benchmarks.site import BARE_BYTES, environment
+from benchmarks.site import BARE_BYTES, HEADERS, environment
 from benchmarks.upstream import TOKEN, product_slug, upstream
 
 _PRODUCTS: Final = 100
 _CONNECTIONS: Final = 8
+_OF_THE_SERVER: Final = {"Server", "Date", "Connection", "Transfer-Encoding"}
 _PLAIN: Final = {"Accept-Encoding": "identity"}
 #: How gunicorn is run, and what that is called.
 _SERVERS: Final = {"sync worker": (), "gthread": ("--worker-class", "gthread", "--threads", "4")}
@@ -64,12 +66,14 @@ def _under(
         first.raise_for_status()
         unchanged = f"If-None-Match: {first.headers['ETag']}"
         size = {BARE_BYTES: str(len(first.content))}
+        own = {k: v for k, v in first.headers.items() if k not in _OF_THE_SERVER}
         bare = serve("bare", **size)
+        nothing = serve("nothing", **size, **{HEADERS: json.dumps(own)})
         rendered = serve("shop", STOREFRONT_PREPARED_PAGES="never")
         cached = serve("cached", STOREFRONT_PREPARED_PAGES="never")
         urls = {
             "a bare view": (bare + "/page", ()),
-            "… the same bytes without Flask": (serve("nothing", **size) + "/page", ()),
+            "… its bytes and headers without Flask": (nothing + "/page", ()),
             "product page": (shop + page, ()),
             "product page, 304": (shop + page, (unchanged,)),
             "product page, fast lane": (lane + page, ()),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: How many bytes the bare view sends: those of the page that it is compared with.
 BARE_BYTES = "BARE_BYTES"
+#: And its headers, as JSON.
+HEADERS = "HEADERS"
 
 
 def _app() -> Flask:
@@ -44,9 +47,9 @@ def bare() -> Flask:
 
 
 def nothing() -> WSGIApplication:
-    """The same bytes without Flask: the most that the server itself lets through."""
-    body = b"x" * int(os.environ.get(BARE_BYTES, "6000"))
-    headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
+    """The page's own headers and as many bytes, without Flask: what the server lets through."""
+    body = b"x" * int(os.environ[BARE_BYTES])
+    headers = list(json.loads(os.environ[HEADERS]).items())
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start_response("200 OK", headers)
