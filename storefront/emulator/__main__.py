@@ -14,7 +14,7 @@ from storefront.emulator.faults import KINDS, Fault, parse_fault
 from storefront.emulator.server import DEFAULT_TOKEN, LocalPolar, make_tokens
 from storefront.emulator.signatures import KeyStyle
 from storefront.emulator.store import SeedError, Store
-from storefront.emulator.webhooks import Webhook
+from storefront.emulator.webhooks import RETRY_AFTER, Webhook
 
 _DEFAULT_SITE = "http://127.0.0.1:5000/shop"
 
@@ -48,6 +48,9 @@ def _parser() -> _Parser:
     parser.add_argument(
         "--settle-seconds", default=1.0, type=_seconds, help="from Pay clicked to paid"
     )
+    parser.add_argument(
+        "--grant-seconds", default=0.0, type=_seconds, help="from a paid order to its benefits"
+    )
     parser.add_argument("--json", action="store_true", help="say where it is as JSON, for scripts")
     parser.add_argument("--webhook-url", type=_site, help="is told of what happens")
     parser.add_argument("--webhook-secret", help="signs the deliveries")
@@ -56,6 +59,9 @@ def _parser() -> _Parser:
         default="utf8",
         choices=get_args(KeyStyle),
         help="the key in the secret: all of it, or what follows whsec_ as Standard Webhooks has it",
+    )
+    parser.add_argument(
+        "--webhook-retry-seconds", type=_seconds, help="from one try to the next, always"
     )
     parser.add_argument(
         "--rate-limit", type=_count, help="requests that an organization has in a minute"
@@ -122,7 +128,9 @@ def _webhook(parser: argparse.ArgumentParser, options: argparse.Namespace) -> We
     if not url or not secret:
         parser.error("argument --webhook-url: give both --webhook-url and --webhook-secret")
     try:
-        return Webhook(url, secret, key=options.webhook_key)
+        pause = options.webhook_retry_seconds
+        retry_after = RETRY_AFTER if pause is None else (pause,) * len(RETRY_AFTER)
+        return Webhook(url, secret, key=options.webhook_key, retry_after=retry_after)
     except ValueError as error:
         parser.error(f"argument --webhook-secret: {error}; give another, or --webhook-key utf8")
 
@@ -171,6 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             store,
             tokens=tokens,
             settle_seconds=options.settle_seconds,
+            grant_seconds=options.grant_seconds,
             webhook=webhook,
             rate_limit=options.rate_limit,
             host=options.host,

@@ -1,19 +1,14 @@
 """The WSGI application: routing, versions, tokens, headers and errors.
 
-Besides Polar's own it has two endpoints that Polar has not, for whoever runs it on this machine:
-
-- `GET /local/health` answers `{"store": "<name of the organization>"}`.
-- `POST /local/site` with `{"success_url": "...", "return_url": "..."}` gives the demo store's
-  links new URLs, so that they follow the shop's address. Loopback clients and the demo store only.
+What Polar has not, below `/local/`, is in `control`.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
@@ -36,7 +31,7 @@ from storefront.emulator.benefits import Benefits
 from storefront.emulator.calls import Access, ApiRoute, Call
 from storefront.emulator.checkouts import Checkouts
 from storefront.emulator.customers import Customers
-from storefront.emulator.errors import CrashError, NotFoundError, PolarError
+from storefront.emulator.errors import CrashError, PolarError
 from storefront.emulator.limits import RateLimit
 from storefront.emulator.orders import Orders
 from storefront.emulator.records import Body, Session
@@ -118,8 +113,10 @@ class Application:
         tokens: Mapping[str, Token],
         *,
         rate_limit: RateLimit | None = None,
+        routes: Iterable[Route] = (),
     ) -> None:
-        """`tokens` are the organization access tokens that are let in."""
+        """`tokens` are the organization access tokens that are let in; `routes` are answered
+        besides Polar's own."""
         self.services = services
         self._rate_limit = rate_limit or RateLimit()
         self._tokens = tokens
@@ -128,7 +125,7 @@ class Application:
         self._map = Map(merge_slashes=False)
         self._add_api(route for module in _API for route in module.ROUTES)
         short_link = Route("/polar_cl_<rest>", ("GET", "HEAD"), checkout_api.open_short_link)
-        for route in (*_LOCAL, short_link, *pages.routes()):
+        for route in (*routes, short_link, *pages.routes()):
             self._map.add(Rule(route.rule, endpoint=route))
 
     def _add_api(self, routes: Iterable[ApiRoute]) -> None:
@@ -149,13 +146,14 @@ class Application:
         if deprecated:
             path = path.removeprefix("/api")
         is_api = path.startswith(("/v1/", "/polar_cl_"))
+        is_polars = not path.startswith("/local/")
         version = request.headers.get("Polar-Version", VERSIONS[0]) if is_api else VERSIONS[0]
         if version not in VERSIONS:
             return _json({"detail": "Not Found"}, 404)
         too_many = self._count(request) if is_api else None
         if too_many is not None:
             response = too_many
-        elif request.method == "OPTIONS" and "Origin" in request.headers:
+        elif request.method == "OPTIONS" and "Origin" in request.headers and is_polars:
             response = Response("OK", headers=_PREFLIGHT)
         else:
             try:
@@ -294,23 +292,3 @@ def _refused(error: str, description: str, status: int, scope: str = "") -> Resp
         f'Bearer realm="polar", {scope}error="{error}", error_description="{description}"'
     )
     return response
-
-
-def _health(services: Services, request: Request, values: Mapping[str, str]) -> Response:
-    return _json({"store": services.store.organization["name"]}, 200)
-
-
-def _move_site(services: Services, request: Request, values: Mapping[str, str]) -> Response:
-    if not ipaddress.ip_address(request.remote_addr or "0.0.0.0").is_loopback:  # noqa: S104
-        raise NotFoundError
-    body: Any = request.get_json(silent=True)
-    if not isinstance(body, dict) or not isinstance(body.get("success_url"), str):
-        return _json({"detail": "Send an object with success_url, and return_url if any."}, 422)
-    services.store.move_site(success_url=body["success_url"], return_url=body.get("return_url"))
-    return Response(status=204)
-
-
-_LOCAL = (
-    Route("/local/health", ("GET",), _health),
-    Route("/local/site", ("POST",), _move_site),
-)

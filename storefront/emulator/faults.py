@@ -92,6 +92,20 @@ def parse_fault(text: str) -> Fault:
     return Fault(kind, _read(float, value, head) if has_value else None, **options)
 
 
+def written(fault: Fault) -> str:
+    """A fault as `parse_fault` reads it."""
+    parts = [fault.kind if fault.value is None else f"{fault.kind}:{fault.value:g}"]
+    if fault.path != "*":
+        parts.append(f"path={fault.path}")
+    if fault.method is not None:
+        parts.append(f"method={fault.method}")
+    if fault.times is not None:
+        parts.append(f"times={fault.times}")
+    if fault.share < 1:
+        parts.append(f"share={fault.share:g}")
+    return ",".join(parts)
+
+
 def _read(reader: Callable[[str], Any], given: str, whole: str) -> Any:
     try:
         return reader(given)
@@ -110,6 +124,12 @@ class Faults:
         self.count = 0
         #: Set when the local Polar stops: whoever hangs or drips lets go.
         self.is_over = threading.Event()
+
+    @property
+    def now(self) -> list[Fault]:
+        """What is to go wrong, the first that fits a request first; those used up as well."""
+        with self._lock:
+            return [fault for fault, _ in self._faults]
 
     def set(self, kind: str, value: float | None = None, **options: Any) -> None:
         """Let this go wrong, and nothing else: `set("status", 503, path="/v1/products/*")`.

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 
 from werkzeug.serving import WSGIRequestHandler
 
+from storefront.emulator.counting import Requests
 from storefront.emulator.faults import Fault, Faults
 
 _JSON: Final = b"Content-Type: application/json\r\n"
@@ -29,13 +30,17 @@ class Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
     #: What is to go wrong; each server has a class of its own with it.
     faults: ClassVar[Faults]
+    #: Counts what it is asked.
+    requests: ClassVar[Requests]
 
     def log(self, type: str, message: str, *args: Any) -> None:
         """Say nothing: request lines carry client secrets and email addresses."""
 
     def run_wsgi(self) -> None:
         """Answer a request, or play the fault that befalls it."""
-        fault = self.faults.befalling(self.command, self.path.partition("?")[0])
+        path = self.path.partition("?")[0]
+        self.requests.note(self.command, path)
+        fault = self.faults.befalling(self.command, path)
         if fault is None:
             super().run_wsgi()
             return
@@ -175,6 +180,6 @@ def _status_answer(status: int) -> bytes:
     return "\r\n".join(lines).encode() + _END_OF_HEADERS + body
 
 
-def make_handler(faults: Faults) -> type[Handler]:
-    """The handler of one server, which misbehaves as these faults say."""
-    return type("FaultyHandler", (Handler,), {"faults": faults})
+def make_handler(faults: Faults, requests: Requests) -> type[Handler]:
+    """The handler of one server, which counts there and misbehaves as these faults say."""
+    return type("FaultyHandler", (Handler,), {"faults": faults, "requests": requests})

@@ -224,13 +224,43 @@ def show_portal(services: Services, request: Request, values: Mapping[str, str])
         if session is None:
             return page(services, request, "portal_closed.html", status=401)
         orders = services.orders.of_customer(session.customer_id)
+        address = f"{base_url(request)}/v1/customer-portal/downloadables"
         return page(
             services,
             request,
             "portal.html",
             customer=services.customers.get(session.customer_id),
             orders=orders[::-1],
+            granted={order["id"]: _granted(services, order, address) for order in orders},
             products=store.products,
             subscriptions=store.subscriptions,
             return_url=safe_link(session.return_url),
         )
+
+
+def _granted(services: Services, order: Body, address: str) -> list[Body]:
+    """What an order, or the subscription that it is of, has brought, for the eye."""
+    store, benefits = services.store, services.benefits
+    shown = []
+    for grant in benefits.of_customer(order["customer_id"]):
+        if grant["subscription_id"] != order["subscription_id"] or (
+            grant["order_id"] not in {None, order["id"]}
+        ):
+            continue
+        benefit = store.benefit(grant["benefit_id"])
+        key = store.license_keys.get(grant["properties"].get("license_key_id", ""))
+        files = [benefits.file(file_id) for file_id in grant["properties"].get("files", ())]
+        problem = grant["error"]
+        note = problem["message"] if problem else benefit["properties"].get("note")
+        shown.append(
+            {
+                "description": benefit["description"],
+                "key": key and key["key"],
+                "note": note,
+                "files": [
+                    (file["name"], f"{address}/{benefits.download_token(file)[0]}")
+                    for file in files
+                ],
+            }
+        )
+    return shown

@@ -10,7 +10,9 @@ from typing import Self
 
 from werkzeug.serving import make_server
 
+from storefront.emulator import control
 from storefront.emulator.app import Application, Token, make_services
+from storefront.emulator.counting import Requests
 from storefront.emulator.faults import Faults
 from storefront.emulator.limits import RateLimit
 from storefront.emulator.misbehaving import make_handler
@@ -85,9 +87,16 @@ class LocalPolar:
         self.webhooks = self.services.webhooks
         #: What goes wrong on purpose.
         self.faults = Faults()
+        #: How often it was asked for what.
+        self.requests = Requests()
         #: `rate_limit.per_minute` can be changed while it runs.
         self.rate_limit = RateLimit(rate_limit)
-        application = Application(self.services, self.tokens, rate_limit=self.rate_limit)
+        application = Application(
+            self.services,
+            self.tokens,
+            rate_limit=self.rate_limit,
+            routes=control.routes(self.faults, self.requests),
+        )
         # Bound here and not by werkzeug, which ends the process when a port is taken.
         self._socket = socket.create_server((host, port))
         self._server = make_server(
@@ -95,7 +104,7 @@ class LocalPolar:
             port,
             application,
             threaded=True,
-            request_handler=make_handler(self.faults),
+            request_handler=make_handler(self.faults, self.requests),
             fd=self._socket.fileno(),
         )
         self._host = host

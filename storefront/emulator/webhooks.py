@@ -142,6 +142,11 @@ class Webhooks:
         self._start()
         return endpoint
 
+    def remove_all(self) -> None:
+        """Deliver nothing any more, until there is an endpoint again."""
+        with self._store.lock:
+            self._store.webhook_endpoints.clear()
+
     def all(self) -> list[Body]:
         """Every try that was made, as the API shows it, the newest first."""
         with self._store.lock:
