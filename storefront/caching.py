@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 from pathlib import Path
 
+from cachelib import BaseCache, RedisCache
 from cachelib.serializers import JSONSerializer
 from flask import Flask
 from flask_caching import Cache
@@ -16,12 +19,12 @@ from storefront.settings import Settings
 logger = logging.getLogger("storefront")
 
 
-def usable_cache(cache: Cache, app: Flask) -> Cache:
-    """The site's own cache, if it is initialised for the app and does not pickle.
+def usable_cache(cache: Cache, app: Flask) -> BaseCache:
+    """The backend of the site's own cache, if it is initialised for the app and does not pickle.
 
     :raises ConfigurationError: when it is not.
     """
-    backend = app.extensions.get("cache", {}).get(cache)
+    backend: BaseCache | None = app.extensions.get("cache", {}).get(cache)
     if backend is None:
         raise ConfigurationError(
             "cache",
@@ -36,10 +39,26 @@ def usable_cache(cache: Cache, app: Flask) -> Cache:
             "CACHE_SERIALIZER = cachelib.serializers.JSONSerializer, or pass a second Cache "
             "that has it (with_jinja2_ext=False).",
         )
-    return cache
+    return backend
 
 
-def own_cache(app: Flask, settings: Settings) -> Cache:
+def is_shared(backend: BaseCache) -> bool:
+    """Whether several machines can have it, and only one of them adds an entry."""
+    return isinstance(backend, RedisCache)
+
+
+def lock_folder(app: Flask) -> Path:
+    """Where the workers of this machine lock each other out: the instance folder, or where that
+    can't be written, one for temporary files."""
+    instance = Path(app.instance_path)
+    nearest = next(folder for folder in (instance, *instance.parents) if folder.exists())
+    if os.access(nearest, os.W_OK | os.X_OK):
+        return instance
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    return Path(tempfile.gettempdir()) / f"storefront-{user}"
+
+
+def own_cache(app: Flask, settings: Settings) -> BaseCache:
     """Files in the instance folder; this process's memory where that can't be written."""
     directory = settings.cache_dir or Path(app.instance_path) / "storefront-cache"
     config = {
@@ -47,7 +66,7 @@ def own_cache(app: Flask, settings: Settings) -> Cache:
         "CACHE_DIR": str(directory),
         "CACHE_SERIALIZER": JSONSerializer,
         "CACHE_DEFAULT_TIMEOUT": 0,
-        # Two entries need no pruning, and the counter that pruning keeps is pickled.
+        # No entry may be pruned, and the counter that pruning keeps is pickled.
         "CACHE_THRESHOLD": 0,
         "CACHE_OPTIONS": None,
         "CACHE_ARGS": [],
@@ -72,4 +91,5 @@ def own_cache(app: Flask, settings: Settings) -> Cache:
     # The host's own {% cache %} tag stays the host's.
     cache = Cache(with_jinja2_ext=False, config=config)
     cache.init_app(app)
-    return cache
+    backend: BaseCache = app.extensions["cache"][cache]
+    return backend

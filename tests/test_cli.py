@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -219,25 +220,36 @@ def test_status(site: Flask) -> None:
     """status says what there is, how old it is and where it came from."""
     ok(site, "sync")
     page = ok(site, "status")
-    assert "products  12 in the shop\n" in page
-    assert "links     17 that can be used\n" in page
-    assert "from      the cache that workers share (FileSystemCache)\n" in page
-    assert "POLAR_ACCESS_TOKEN                  set\n" in page
+    assert "products    12 in the shop\n" in page
+    assert "links       17 that can be used\n" in page
+    assert "from        Polar\n" in page
+    assert "cache       FileSystemCache: answers; for this machine\n" in page
+    assert re.search(r"^database +SQLite, .*: answers; for this machine$", page, re.MULTILINE)
+    assert re.search(r"^POLAR_ACCESS_TOKEN +set$", page, re.MULTILINE)
 
 
-def test_status_reads_when_nobody_did(site: Flask) -> None:
-    """Without a catalogue status reads one, and says so."""
-    status = ok_json(site, "status")
-    assert status["catalogue"]["source"] == "Polar, just now"
-    assert status["catalogue"]["listed"] == 12
+def test_status_of_another_process(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
+    """status finds what a worker has read, with Polar stopped."""
+    ok(make_site(reference_polar), "sync")
+    reference_polar.stop()
+    catalogue = ok_json(make_site(reference_polar), "status")["catalogue"]
+    assert catalogue["source"] == "cache"
+    assert (catalogue["listed"], catalogue["links"]) == (12, 17)
 
 
-def test_status_without_polar(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
-    """Without Polar and without a catalogue, status says that there is none."""
+def test_status_without_a_catalogue(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
+    """Without a catalogue status asks nobody for one, and ends with 3; why it is so it knows."""
     reference_polar.stop()
     app = make_site(reference_polar)
-    assert "There is no catalogue: No usable answer came from" in ok(app, "status")
-    assert ok_json(app, "status")["catalogue"]["source"] is None
+    never = run(app, "status")
+    assert never.exit_code == 3
+    assert "There is no catalogue. It is read at the first request." in never.output
+    assert run(app, "sync").exit_code == 1
+    failed = run(make_site(reference_polar), "status")
+    assert failed.exit_code == 3
+    assert "There is no catalogue: No usable answer came from" in failed.output
+    status = json.loads(run(app, "status", "--json").stdout)
+    assert status["catalogue"]["source"] is None
 
 
 def test_status_hides_the_proxy_password(reference_polar: LocalPolar, make_site: SiteMaker) -> None:

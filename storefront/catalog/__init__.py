@@ -10,19 +10,25 @@ from storefront.catalog.catalog import (
 )
 from storefront.catalog.pricing import PriceText, Pricing
 from storefront.catalog.snapshot import Snapshot
-from storefront.catalog.store import CatalogStore
+from storefront.catalog.store import CatalogStatus, CatalogStore, TierStatus, shop_key
 from storefront.catalog.sync import SyncReport
+from storefront.catalog.tiers import CacheTier, DatabaseTier
 
 __all__ = [
     "LINK_METADATA_KEY",
+    "CacheTier",
     "Catalog",
     "CatalogProduct",
+    "CatalogStatus",
     "CatalogStore",
     "Choice",
+    "DatabaseTier",
     "Found",
     "Offer",
     "PriceText",
     "Pricing",
     "Snapshot",
     "SyncReport",
+    "TierStatus",
+    "shop_key",
 ]

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 #: Nearly all of them, told at once.
-_PLAIN = re.compile(r"https?://[A-Za-z0-9._-]+(?::\d{1,5})?(?:/[A-Za-z0-9._~/?=&%+-]*)?")
+_PLAIN = re.compile(r"(https?://[A-Za-z0-9._-]+(?::\d{1,5})?)(?:/[A-Za-z0-9._~/?=&%+-]*)?")
 
 
 def is_web_address(url: str) -> bool:
@@ -24,5 +24,8 @@ def is_web_address(url: str) -> bool:
 
 def origin_of(url: str) -> str:
     """Scheme, host and port of such an address."""
+    plain = _PLAIN.fullmatch(url)
+    if plain:
+        return plain[1]
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"

@@ -188,14 +188,7 @@ class Snapshot:
         :raises ForeignBytes: when the manifest is none, or a chunk is missing or not what its
             name says.
         """
-        try:
-            found = _manifests.decode(manifest)
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            raise ForeignBytes("the manifest can't be read") from None
-        if found.schema != SCHEMA or not 0 < found.serial < _MAX_SERIAL:
-            raise ForeignBytes("the manifest is of another release")
-        if found.read_at.tzinfo is None or found.changed_at.tzinfo is None:
-            raise ForeignBytes("the manifest has times without a zone")
+        found = decode_manifest(manifest)
         chunks = {chunk.name.hash: chunk for chunk in known.chunks()} if known else {}
         names = [*found.products, *found.links]
         missing = [name.hash for name in names if name.hash not in chunks]
@@ -277,6 +270,21 @@ class Snapshot:
             made.changed_at, made._index = previous.changed_at, previous._index
         return made
 
+    def after(self, newest: Snapshot) -> Snapshot:
+        """The same, to be taken for newer than another."""
+        made = Snapshot(
+            serial=max(self.serial, newest.serial + 1),
+            read_at=self.read_at,
+            changed_at=self.changed_at,
+            products=self.product_chunks,
+            links=self.link_chunks,
+            old_slugs=self.old_slugs,
+        )
+        if newest.version == self.version:
+            made.changed_at = newest.changed_at
+        made._index = self._index
+        return made
+
     def manifest(self) -> bytes:
         """What ``assemble`` makes it of again, with its chunks."""
         return msgspec.json.encode(
@@ -337,17 +345,35 @@ class Snapshot:
     def since(self, previous: Snapshot | None) -> Difference:
         """What is different from an earlier snapshot; only chunks that differ are read."""
         counts = [0, 0, 0]
+        for now, old in self._unlike(previous):
+            counts[0] += len(now.keys() - old.keys())
+            counts[1] += sum(1 for id_ in now.keys() & old.keys() if now[id_] != old[id_])
+            counts[2] += len(old.keys() - now.keys())
+        return Difference(*counts)
+
+    def ids_unlike(self, previous: Snapshot) -> tuple[frozenset[str], frozenset[str]]:
+        """The ids of products, and of links, that are not the same in an earlier snapshot."""
+        products, links = (
+            frozenset(
+                id_ for id_ in now.keys() | old.keys() if now.get(id_, b"") != old.get(id_, b"")
+            )
+            for now, old in self._unlike(previous)
+        )
+        return products, links
+
+    def _unlike(
+        self, previous: Snapshot | None
+    ) -> Iterator[tuple[dict[str, bytes], dict[str, bytes]]]:
+        """Records by id, now and before, of the chunks that differ: of products, then of links."""
         for mine, others, read in (
             (self.product_chunks, previous.product_chunks if previous else (), _read_product),
             (self.link_chunks, previous.link_chunks if previous else (), _read_link),
         ):
             both = {c.name for c in mine} & {c.name for c in others}
-            now = dict(read(line) for c in mine if c.name not in both for line in c.lines())
-            old = dict(read(line) for c in others if c.name not in both for line in c.lines())
-            counts[0] += len(now.keys() - old.keys())
-            counts[1] += sum(1 for id_ in now.keys() & old.keys() if now[id_] != old[id_])
-            counts[2] += len(old.keys() - now.keys())
-        return Difference(*counts)
+            yield (
+                dict(read(line) for c in mine if c.name not in both for line in c.lines()),
+                dict(read(line) for c in others if c.name not in both for line in c.lines()),
+            )
 
     def _kept_slug(self, product_id: str, record: bytes | None) -> str | None:
         """The product's slug, if the change leaves it, and with it all others', alone."""
@@ -362,6 +388,22 @@ class Snapshot:
                         after = decode_naming(record)
                         return slug if wanted_slug(before) == wanted_slug(after) else None
         return None
+
+
+def decode_manifest(manifest: bytes) -> Manifest:
+    """Read a manifest.
+
+    :raises ForeignBytes: when it is none.
+    """
+    try:
+        found = _manifests.decode(manifest)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise ForeignBytes("the manifest can't be read") from None
+    if found.schema != SCHEMA or not 0 < found.serial < _MAX_SERIAL:
+        raise ForeignBytes("the manifest is of another release")
+    if found.read_at.tzinfo is None or found.changed_at.tzinfo is None:
+        raise ForeignBytes("the manifest has times without a zone")
+    return found
 
 
 def name_of(content: bytes) -> str:

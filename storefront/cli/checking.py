@@ -1,12 +1,9 @@
-"""``flask storefront sync``, ``status`` and ``doctor``: what the site knows, and if it is right."""
+"""``flask storefront sync`` and ``doctor``: have the site know what is for sale, and be right."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import click
 from flask import current_app
@@ -20,11 +17,8 @@ from storefront.cli.command import (
     site_option,
     site_success_url,
 )
-from storefront.cli.tables import details, paragraph, plain
+from storefront.cli.tables import paragraph, plain
 from storefront.doctor import Finding, examine, read_facts
-from storefront.doctor.reading import cache_name
-from storefront.errors import CatalogUnavailable
-from storefront.settings import Settings
 from storefront.state import State, get_state
 from storefront.urls import BLUEPRINT_IMPORT_NAME
 
@@ -32,8 +26,8 @@ _MARKS = {"error": "ERROR", "warning": "WARNING", "note": "NOTE"}
 
 
 def add_checking(group: Group) -> None:
-    """Add the commands that say how things stand."""
-    for command in (_sync, _status, _doctor):
+    """Add ``sync`` and ``doctor``."""
+    for command in (_sync, _doctor):
         group.add_command(command)
 
 
@@ -69,88 +63,6 @@ def _with_progress(state: State) -> SyncReport:
             bar.update(done - bar.pos)
 
         return state.catalog.sync(show)
-
-
-@_commands.command("status")
-@json_option
-def _status(as_json: bool) -> None:
-    """Say what the catalogue holds, how old it is, and which settings are in force.
-
-    Polar is asked only when no worker ever did. Tokens and passwords are not shown.
-
-    \b
-    Example:
-      flask storefront status
-    """
-    state = get_state()
-    catalogue = _describe_catalogue(state)
-    settings = _describe_settings(state.settings)
-    if as_json:
-        print_json({"catalogue": catalogue, "settings": settings})
-        return
-    if catalogue["source"] is None:
-        click.echo(f"There is no catalogue: {catalogue['problem']}")
-    else:
-        pairs = [
-            ("products", f"{catalogue['listed']} in the shop"),
-            ("links", f"{catalogue['links']} that can be used"),
-            ("age", _age(catalogue["age_seconds"])),
-            ("read at", f"{catalogue['read_at']:%Y-%m-%d %H:%M:%S} UTC"),
-            ("version", catalogue["version"]),
-            ("from", catalogue["source"]),
-        ]
-        click.echo(details(pairs))
-    click.echo()
-    click.echo(details([(name, _shown(value)) for name, value in settings.items()]))
-
-
-def _describe_catalogue(state: State) -> dict[str, Any]:
-    store = state.catalog
-    name = cache_name(current_app, state)
-    source = f"the cache that workers share ({name})"
-    store.warm_up()
-    if store.loaded() is None:
-        source = "Polar, just now"
-        try:
-            store.current()
-        except CatalogUnavailable as error:
-            return {"source": None, "problem": str(error)}
-    catalog = store.loaded()
-    assert catalog is not None
-    return {
-        "source": source,
-        "listed": len(catalog),
-        "links": len(catalog.links),
-        "age_seconds": round(store.age_seconds(), 1),
-        "read_at": catalog.read_at,
-        "version": catalog.version,
-    }
-
-
-def _describe_settings(settings: Settings) -> dict[str, Any]:
-    """Names and values in force, without what opens doors."""
-    found: dict[str, Any] = {
-        "POLAR_SERVER": f"{settings.server.name} ({settings.server.api_url})",
-        "POLAR_ACCESS_TOKEN": "set",
-    }
-    renamed = {
-        "organization_id": "POLAR_ORGANIZATION_ID",
-        "local_port": "POLAR_PORT",
-        "local_seed": "POLAR_SEED",
-    }
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if field.name in ("server", "access_token", "embedded") or not field.repr:
-            continue
-        if field.name == "proxy_url" and value is not None:
-            parts = urlsplit(value)
-            value = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
-        if isinstance(value, Path):
-            value = str(value)
-        found[renamed.get(field.name, f"STOREFRONT_{field.name.upper()}")] = value
-    for name in ("SERVER_NAME", "PREFERRED_URL_SCHEME"):
-        found[name] = current_app.config.get(name)
-    return found
 
 
 @_commands.command("doctor")
@@ -204,16 +116,3 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(
         f"{count} {level}{'' if count == 1 else 's'}" for level, count in counts.items()
     )
-
-
-def _age(seconds: float) -> str:
-    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
-
-
-def _shown(value: Any) -> str:
-    if value is None or value == ():
-        return "-"
-    return ", ".join(value) if isinstance(value, tuple) else str(value)

@@ -10,6 +10,7 @@ from storefront.cli.link_files import add_link_files
 from storefront.cli.link_series import add_link_series
 from storefront.cli.links import make_links
 from storefront.cli.products import make_products
+from storefront.cli.status import add_status
 
 
 def create_commands() -> Group:
@@ -22,5 +23,6 @@ def create_commands() -> Group:
     group.add_command(make_products())
     group.add_command(links)
     add_checking(group)
+    add_status(group)
     add_emulator(group)
     return group

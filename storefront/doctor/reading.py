@@ -92,7 +92,7 @@ def read_facts(app: Flask, state: State, *, success_url: str | None, has_pages: 
         has_pages=has_pages,
         success_url=success_url,
         server_name=app.config.get("SERVER_NAME"),
-        cache=cache_name(app, state),
+        cache=state.catalog.cache_name,
         debug=app.debug,
         testing=app.testing,
         raises_unknown_references=state.settings.unknown_reference == "raise",
@@ -100,11 +100,6 @@ def read_facts(app: Flask, state: State, *, success_url: str | None, has_pages: 
         asks_for_visitor=state.callbacks.visitor is not None,
         **values,
     )
-
-
-def cache_name(app: Flask, state: State) -> str:
-    """The class of the cache that carries the catalogue, such as ``FileSystemCache``."""
-    return type(app.extensions["cache"].get(state.catalog.cache)).__name__
 
 
 def _try(client: Client, trial: _Trial) -> Need | None:
