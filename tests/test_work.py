@@ -41,6 +41,8 @@ def database(tmp_path: Path, url: str) -> Iterator[Database]:
     with made.writing() as connection:
         effects.create(connection)
     yield made
+    # A connection that a thread still has would not be closed with the others.
+    eventually(lambda: threads() <= {"storefront-work-life"})
     made.for_short_writes().close()
     made.close()
 
@@ -77,7 +79,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 def threads() -> set[str]:
     """The names of the queue's threads that run."""
-    return {t.name for t in threading.enumerate() if t.name.startswith("storefront-work")}
+    return {t.name for t in threading.enumerate() if t.name.startswith("storefront-")}
 
 
 def test_work_is_done_after_the_transaction_that_adds_it(database: Database) -> None:
