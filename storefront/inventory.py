@@ -14,7 +14,7 @@ import msgspec
 from storefront.catalog import LINK_METADATA_KEY, Catalog, CatalogStore, Snapshot
 from storefront.catalog.pricing import describe_pricing
 from storefront.catalog.records import decode_link, decode_product
-from storefront.catalog.sync import Progress, read_snapshot
+from storefront.catalog.sync import Progress, read_everything
 from storefront.errors import UnknownReference
 from storefront.linkfile import NAME_KEY
 from storefront.polar import CheckoutLink, Client, Discount, Product
@@ -113,7 +113,7 @@ def read_inventory(
 
     :raises PolarError: when any part of it can't be read.
     """
-    snapshot, _ = read_snapshot(
+    snapshot, _ = read_everything(
         client, organization_id=organization_id, previous=_last(store), progress=progress
     )
     by_id = {id_: decode_product(record) for id_, record in snapshot.product_records.items()}
@@ -121,7 +121,7 @@ def read_inventory(
     return Inventory(
         products=tuple(reversed(by_id.values())),
         links=tuple(
-            msgspec.structs.replace(link, products=tuple(by_id[id_] for id_ in ids))
+            msgspec.structs.replace(link, products=tuple(by_id[id_] for id_ in ids if id_ in by_id))
             for link, ids in links
         ),
         slugs=snapshot.slugs(),
@@ -185,8 +185,7 @@ def why_not_sold(product: Product) -> str:
 
 def _last(store: CatalogStore) -> Snapshot | None:
     """What the shop has, where the slugs in use stand."""
-    store.warm_up()  # takes over what the workers have; asks Polar only if they have nothing
-    if store.snapshot() is None:
+    if store.load() is None:
         store.sync()
     return store.snapshot()
 
