@@ -77,6 +77,8 @@ COMMANDS = dict(commands())
 GIVEN = {
     "sync": (),
     "status": (),
+    "db status": (),
+    "db upgrade": (),
     "doctor": (),
     "products list": (),
     "products show": (EBOOK,),
@@ -155,6 +157,8 @@ def test_help_of_each_command(site: Flask, name: str) -> None:
 @pytest.mark.parametrize("name", GIVEN)
 def test_each_command_writes_json(site: Flask, name: str, tmp_path: Any) -> None:
     """With --json there is one object on standard output, and nothing else."""
+    get_state(site).catalog.sync()
+    get_state(site).database.upgrade()
     assert isinstance(ok_json(site, *given(name, tmp_path)), dict)
 
 
@@ -163,7 +167,7 @@ def test_no_command_is_forgotten() -> None:
     assert GIVEN.keys() | {"emulator"} == COMMANDS.keys()
 
 
-@pytest.mark.parametrize("name", [name for name in GIVEN if name != "status"])
+@pytest.mark.parametrize("name", [n for n in GIVEN if n not in ("status", "db status", "db upgrade")])
 @pytest.mark.parametrize("failure", ["down", "unauthorized", "forbidden"])
 def test_each_command_fails_in_a_sentence(
     reference_polar: LocalPolar, make_site: SiteMaker, name: str, failure: str, tmp_path: Any
@@ -259,9 +263,33 @@ def test_status_hides_the_proxy_password(reference_polar: LocalPolar, make_site:
         STOREFRONT_PROXY_URL=f"http://user:{CANARY}@127.0.0.1:9",
         STOREFRONT_PAGE_TIMEOUT_SECONDS=1,
     )
-    settings = ok_json(app, "status")["settings"]
+    settings = json.loads(run(app, "status", "--json").stdout)["settings"]
     assert settings["STOREFRONT_PROXY_URL"] == "http://127.0.0.1:9"
     assert CANARY not in run(app, "status").output
+
+
+# db
+
+
+def test_db_makes_the_tables_and_says_so(site: Flask) -> None:
+    """db status tells what is there, db upgrade makes what is not, and nothing the second time."""
+    absent = run(site, "db", "status")
+    assert absent.exit_code == 3
+    assert "none yet. Run: flask storefront db upgrade" in absent.output
+    assert "made the tables, version 1." in ok(site, "db", "upgrade")
+    assert "are of version 1 already." in ok(site, "db", "upgrade")
+    assert "version 1, as needed" in ok(site, "db", "status")
+
+
+def test_db_that_is_away(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
+    """A database that does not answer is said in a sentence, without its password."""
+    url = f"postgresql://shop:{CANARY}@127.0.0.1:1/shop"
+    app = make_site(reference_polar, STOREFRONT_DATABASE_URL=url)
+    for command in ("status", "upgrade"):
+        result = run(app, "db", command)
+        assert result.exit_code == 1
+        assert "The database (PostgreSQL, shop on 127.0.0.1) does not answer" in result.output
+        assert CANARY not in result.output
 
 
 # products

@@ -61,7 +61,8 @@ def _db() -> None:
 
 
 @_db.command("upgrade")
-def _upgrade() -> None:
+@json_option
+def _upgrade(as_json: bool) -> None:
     """Make the tables, or bring them to what this release needs.
 
     SQLite's are made by themselves. On PostgreSQL, run this after installing a release, before
@@ -73,7 +74,9 @@ def _upgrade() -> None:
     """
     database = get_state().database
     before, after = database.upgrade()
-    if before == after:
+    if as_json:
+        print_json({"database": str(database), "before": before, "version": after})
+    elif before == after:
         click.echo(f"{database}: the tables are of version {after} already.")
     elif before == 0:
         click.echo(f"{database}: made the tables, version {after}.")
