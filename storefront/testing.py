@@ -45,7 +45,8 @@ _TIMEOUT: Final = 10.0
 
 
 class PurchaseError(Exception):
-    """A purchase that did not come about. The message has what the API answered."""
+    """What did not come about: a purchase, a refund, a renewal. The message has what the API
+    answered."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Purchase:
 class ShopPolar(LocalPolar):
     """A local Polar with somebody who buys.
 
-    Besides what is here it has `url`, `store`, `faults`, `webhooks` and `rate_limit`.
+    Besides what is here it has `url`, `store`, `faults`, `requests`, `webhooks` and `rate_limit`.
     """
 
     @property

@@ -170,6 +170,26 @@ def test_the_portal_of_a_session_made_by_the_shop(polar: LocalPolar) -> None:
     assert portal.links["Back to the shop"] == f"{SITE}/"
 
 
+def test_the_portal_shows_what_was_granted(polar: LocalPolar) -> None:
+    """Key, files and what was given back stand with the order, until they are taken back."""
+    email = new_email()
+    open_link(polar, "Northlight for Desktop").press("pay", customer_email=email)
+    customer = polar.services.customers.by_email(email)
+    assert customer is not None
+    (order,) = polar.services.orders.of_customer(customer["id"])
+    token = polar.services.customers.open_session(customer["id"]).token
+    address = f"{polar.url}/portal?customer_session_token={token}"
+    portal = browse(address)
+    (key,) = polar.store.license_keys_of[customer["id"]]
+    assert key["key"] in portal.text
+    installer = requests.get(portal.links["Northlight-macOS.dmg"], timeout=5)
+    assert installer.text.startswith("Northlight-macOS.dmg")
+    polar.services.refunds.create(order["id"], revoke_benefits=True)
+    after = browse(address)
+    assert "$49.00 refunded" in after.text
+    assert key["key"] not in after.text
+
+
 def test_the_index_shows_the_way(polar: LocalPolar) -> None:
     """The front page names the store, the cards, the codes and every link."""
     page = browse(polar.url)

@@ -152,3 +152,39 @@ def test_every_fault_is_documented() -> None:
 def test_its_names_are_there() -> None:
     """Whatever it offers by name is there."""
     assert all(hasattr(storefront.testing, name) for name in storefront.testing.__all__)
+
+
+def test_many_buy_at_once() -> None:
+    """Each address has an order of its own, as paid and as told of as one that was bought alone."""
+    with local_polar() as polar:
+        emails = [f"buyer{number}@example.com" for number in range(20)]
+        bought = polar.purchase_many("starter kit", emails, query={"reference_id": "r-1"})
+        alone = order(polar, polar.purchase("starter kit", email="alone@example.com").order_id)
+        assert len({item.customer_id for item in bought}) == len(emails)
+        for item in bought:
+            placed = order(polar, item.order_id)
+            assert placed["checkout_id"] == item.checkout_id
+            assert placed["metadata"] == {"utm_campaign": "starter-kit", "reference_id": "r-1"}
+            assert placed.keys() == alone.keys()
+            assert placed["total_amount"] == alone["total_amount"]
+            assert item.success_url is not None
+            assert item.checkout_id in item.success_url
+            assert item.customer_session_token is not None
+            assert item.customer_session_token not in repr(item)
+        with pytest.raises(PurchaseError, match="no checkout link"):
+            polar.purchase_many("nothing like it", emails)
+
+
+def test_a_customer_who_comes_back_has_a_session() -> None:
+    """Who bought before gets no token from the checkout; the test may have one all the same."""
+    with local_polar() as polar:
+        polar.purchase("starter kit", email="jane@example.com")
+        again = polar.purchase("starter kit", email="jane@example.com")
+        assert again.customer_session_token is None
+        headers = {"Authorization": f"Bearer {polar.customer_session(again.customer_id)}"}
+        mine = requests.get(
+            f"{polar.url}/v1/customer-portal/orders/", headers=headers, timeout=10
+        ).json()
+        assert mine["pagination"]["total_count"] == 2
+        with pytest.raises(PurchaseError, match="404"):
+            polar.customer_session("nobody")

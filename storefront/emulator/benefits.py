@@ -130,38 +130,23 @@ class Benefits:
             raise RefusedError(410, "ResourceUnavailable", "The download has expired.")
         return self.file(file_id)
 
-    def content(self, file: Body) -> bytes:
-        """What is in a file: a line that says what it stands for."""
-        seller = self._store.organization["name"]
-        return f"{file['name']}: a local Polar's stand-in for a file of {seller}.\n".encode()
-
     def _signature(self, told: str) -> str:
         return hmac.new(self._download_key, told.encode(), hashlib.sha256).hexdigest()
 
     def file(self, file_id: str) -> Body:
         """A file as the API shows it; one that no seed brought is made up."""
-        known = self._store.files.get(file_id)
-        if known is not None:
-            return known
-        name = f"download-{file_id[:8]}.txt"
-        size = len(self.content({"name": name}))
-        return {
-            "id": file_id,
-            "organization_id": self._store.organization["id"],
-            "name": name,
-            "path": f"downloadable/{name}",
-            "mime_type": "text/plain",
-            "size": size,
-            "storage_version": None,
-            "checksum_etag": None,
-            "checksum_sha256_base64": None,
-            "checksum_sha256_hex": None,
-            "last_modified_at": None,
-            "version": None,
-            "service": "downloadable",
-            "is_uploaded": True,
-            "size_readable": f"{size} B",
-        }
+        if file_id not in self._store.files:
+            name = f"download-{file_id[:8]}.txt"
+            self._store.put_file(
+                {
+                    "id": file_id,
+                    "organization_id": self._store.organization["id"],
+                    "name": name,
+                    "mime_type": "text/plain",
+                    "size": len(stand_in(name)),
+                }
+            )
+        return self._store.files[file_id]
 
     def _grant(self, order: Body) -> None:
         store = self._store
@@ -262,6 +247,11 @@ class Benefits:
             modified_at=iso(store.now()),
         )
         announce_grant(store, "benefit_grant.revoked", grant)
+
+
+def stand_in(name: str) -> bytes:
+    """What the local Polar sends for a file of that name."""
+    return f"{name}: a local Polar's stand-in for a file to download.\n".encode()
 
 
 def active_files(benefit: Body) -> list[str]:

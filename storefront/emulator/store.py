@@ -73,6 +73,16 @@ _BENEFIT_KEYS = ("id", "created_at", "type", "description", "organization_id")
 _FIELD_KEYS = ("id", "created_at", "type", "slug", "name", "properties", "organization_id")
 _PRICE_KEYS = ("id", "amount_type", "price_currency")
 _FILE_KEYS = ("id", "name", "mime_type", "size", "organization_id")
+_FILE_DEFAULTS: Final = {
+    "storage_version": None,
+    "checksum_etag": None,
+    "checksum_sha256_base64": None,
+    "checksum_sha256_hex": None,
+    "last_modified_at": None,
+    "version": None,
+    "service": "downloadable",
+    "is_uploaded": True,
+}
 #: What orders are looked up by.
 _ORDERS_BY: Final = ("checkout_id", "customer_id", "subscription_id")
 
@@ -190,7 +200,13 @@ class Store:
     def put_file(self, body: Body) -> None:
         """Add a file to download, or replace the one with its id."""
         _require(body, _FILE_KEYS)
-        self.files[body["id"]] = deepcopy(body)
+        size = int(body["size"])
+        self.files[body["id"]] = {
+            "path": f"downloadable/{body['name']}",
+            "size_readable": f"{size} B" if size < 1000 else f"{size / 1000:.1f} KB",
+            **_FILE_DEFAULTS,
+            **deepcopy(body),
+        }
 
     def put_benefit(self, body: Body) -> None:
         """Add a benefit, or replace the one with its id."""

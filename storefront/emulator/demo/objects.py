@@ -14,6 +14,7 @@ from importlib import resources
 from typing import Any, Final
 from uuid import UUID
 
+from storefront.emulator.benefits import stand_in
 from storefront.emulator.records import Body, iso
 
 #: Where the pictures are, in the package and on the local Polar.
@@ -223,6 +224,18 @@ def benefit(key: str, kind: str, description: str, properties: Body, **more: Any
         "properties": properties,
         "visibility_configurable": True,
         **more,
+    }
+
+
+def installer(name: str) -> Body:
+    """A file to download."""
+    return {
+        "id": stable_id("file", name),
+        "organization_id": ORGANIZATION_ID,
+        "name": name,
+        "mime_type": "application/octet-stream",
+        "size": len(stand_in(name)),
+        "version": "4.2",
     }
 
 

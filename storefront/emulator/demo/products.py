@@ -10,10 +10,10 @@ from storefront.emulator.demo.objects import (
     custom,
     custom_field,
     fixed,
+    installer,
     metered,
     product,
     seats,
-    stable_id,
     units,
 )
 from storefront.emulator.records import Body
@@ -38,6 +38,7 @@ class Goods:
     agency: Body
     all: tuple[Body, ...]
     benefits: tuple[Body, ...]
+    files: tuple[Body, ...]
     custom_fields: tuple[Body, ...]
 
 
@@ -58,11 +59,14 @@ def demo_goods() -> Goods:
             "limit_usage": None,
         },
     )
+    files = tuple(
+        installer(f"Northlight-{system}") for system in ("macOS.dmg", "Windows.msi", "Linux.tar.gz")
+    )
     downloads = benefit(
         "downloads",
         "downloadables",
         "Installers for macOS, Windows and Linux",
-        {"archived": {}, "files": [stable_id("file", name) for name in ("mac", "win", "linux")]},
+        {"archived": {}, "files": [file["id"] for file in files]},
     )
     videos = benefit(
         "videos",
@@ -283,5 +287,6 @@ def demo_goods() -> Goods:
             first_edition,
         ),
         benefits=(license_key, downloads, videos, community),
+        files=files,
         custom_fields=(name_on_licence, system, company, start, issue, news),
     )

@@ -32,6 +32,7 @@ def demo_store(site_url: str = "http://127.0.0.1:5000/shop") -> dict[str, Any]:
         "discounts": list(discounts.values()),
         "custom_fields": list(goods.custom_fields),
         "benefits": list(goods.benefits),
+        "files": list(goods.files),
     }
 
 
