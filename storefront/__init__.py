@@ -11,7 +11,7 @@ from storefront.errors import (
 )
 from storefront.extension import Storefront
 from storefront.links import checkout_url
-from storefront.orders import Customer, Receipt, ReceiptLine
+from storefront.orders import Customer, Fulfilment, Receipt, ReceiptLine, Refund
 from storefront.state import Visitor, get_state
 
 __all__ = [
@@ -20,10 +20,12 @@ __all__ = [
     "CatalogUnavailable",
     "ConfigurationError",
     "Customer",
+    "Fulfilment",
     "LinkError",
     "PolarError",
     "Receipt",
     "ReceiptLine",
+    "Refund",
     "Storefront",
     "StorefrontError",
     "UnknownReference",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import click
 from flask import Blueprint, Flask, request_started
@@ -15,11 +18,13 @@ from storefront.caching import is_shared, lock_folder, own_cache, usable_cache
 from storefront.catalog import CacheTier, Catalog, CatalogStore, DatabaseTier, shop_key
 from storefront.cli import Commands
 from storefront.database import Database
-from storefront.errors import ConfigurationError, UnknownReference
+from storefront.errors import ConfigurationError, DatabaseUnavailable, UnknownReference
 from storefront.inbox import register_webhooks
+from storefront.orders import FulfilmentCallback, OrderDesk, Reconciliation, RefundCallback
 from storefront.polar import Client
 from storefront.rendering import Helpers
 from storefront.settings import Settings
+from storefront.signals import OrderListeners
 from storefront.state import (
     EXTENSION_NAME,
     Callbacks,
@@ -95,6 +100,17 @@ class Storefront:
         shop = shop_key(settings)
         database = Database(settings.database_url, Path(app.instance_path))
         short, work = database.for_short_writes(), _queue(app, settings, database)
+        queue = work if short is database else _queue(app, settings, short)
+        organization_id = settings.organization_id
+        orders = OrderDesk(
+            client,
+            database,
+            work,
+            queue,
+            self._callbacks,
+            OrderListeners(),
+            organization_id=organization_id,
+        )
         state = State(
             settings=settings,
             client=client,
@@ -110,7 +126,16 @@ class Storefront:
             callbacks=self._callbacks,
             database=database,
             work=work,
-            inbox=work if short is database else _queue(app, settings, short),
+            inbox=queue,
+            orders=orders,
+            reconciliation=Reconciliation(
+                client,
+                database,
+                work,
+                orders,
+                organization_id=organization_id,
+                every_seconds=settings.reconcile_seconds,
+            ),
             embedded=_start_embedded(settings) if settings.embedded else None,
         )
         app.extensions[EXTENSION_NAME] = state
@@ -169,17 +194,70 @@ class Storefront:
         """
         return FastLane(wsgi_app, skip_hooks=skip_hooks)
 
-    def on_success(self, function: SuccessCallback) -> SuccessCallback:
-        """Register what the site does when the success page shows a paid order.
+    def on_order(self, function: FulfilmentCallback) -> FulfilmentCallback:
+        """Register what the site does when something was paid: ``@shop.on_order``.
+
+        The function gets a ``Fulfilment``. It is called once for each order, renewals included,
+        outside of any request and whether or not the buyer comes back; when it raises, it is
+        called again later. What it writes through ``fulfilment.connection`` is done exactly once,
+        anything else at least once.
+
+        :raises RuntimeError: when there is one already.
+        """
+        if self._callbacks.order is not None:
+            raise _registered_twice("on_order", self._callbacks.order)
+        self._callbacks.order = function
+        return function
+
+    def on_refund(self, function: RefundCallback) -> RefundCallback:
+        """Register what the site does when an order was refunded: ``@shop.on_refund``.
+
+        The function gets a ``Refund``, as ``on_order`` gets a ``Fulfilment``: once for each amount
+        that was reached, and never before the order was fulfilled.
+
+        :raises RuntimeError: when there is one already.
+        """
+        if self._callbacks.refund is not None:
+            raise _registered_twice("on_refund", self._callbacks.refund)
+        self._callbacks.refund = function
+        return function
+
+    @overload
+    def on_success(self, function: SuccessCallback, /) -> SuccessCallback: ...
+    @overload
+    def on_success(
+        self, /, *, every_time: bool = False
+    ) -> Callable[[SuccessCallback], SuccessCallback]: ...
+    def on_success(
+        self, function: SuccessCallback | None = None, /, *, every_time: bool = False
+    ) -> SuccessCallback | Callable[[SuccessCallback], SuccessCallback]:
+        """Register what the site adds to the success page of a paid order.
 
         The function gets the ``Receipt``. It may return None, a response of its own (anything
         that a Flask view may return, but a dict), or a dict of extra values for the template.
-        It never runs before the order is paid. **It runs each time the page is loaded**, and not
-        at all when the buyer closes the browser: make it safe to repeat, keyed by
-        ``receipt.order_id``.
+        It never runs before the order is paid, and once for each checkout: a page that is loaded
+        again goes without. With ``@shop.on_success(every_time=True)`` it runs each time. It does
+        not run at all when the buyer closes the browser: what must be done belongs into
+        ``on_order``.
+
+        :raises RuntimeError: when there is one already.
         """
-        self._callbacks.success = function
-        return function
+
+        def register(function: SuccessCallback) -> SuccessCallback:
+            if self._callbacks.success is not None:
+                raise _registered_twice("on_success", self._callbacks.success)
+            self._callbacks.success = function
+            self._callbacks.success_every_time = every_time
+            return function
+
+        return register if function is None else register(function)
+
+
+def _registered_twice(decorator: str, function: Callable[..., object]) -> RuntimeError:
+    name = getattr(function, "__qualname__", repr(function))
+    return RuntimeError(
+        f"@shop.{decorator} has {name} already, and takes one function: call the other one from it."
+    )
 
 
 def _queue(app: Flask, settings: Settings, database: Database) -> WorkQueue:
@@ -194,10 +272,25 @@ def _at_first_request(app: Flask, **_: object) -> None:
     """
     exempt_from_csrf(app)
     state = get_state(app)
-    if state.settings.webhook_secrets:
+    listens = state.callbacks.order or state.callbacks.refund or OrderListeners().are_there("paid")
+    if state.settings.webhook_secrets or listens:
         state.inbox.wake()
         state.work.wake()
+    if listens and state.settings.reconcile_seconds and not app.testing:
+        # In a thread, for the visitor does not wait for the database.
+        threading.Thread(
+            target=_start_reconciling, args=[state], name="storefront-reconcile", daemon=True
+        ).start()
     request_started.disconnect(_at_first_request, app)
+
+
+def _start_reconciling(state: State) -> None:
+    while True:
+        try:
+            return state.reconciliation.start()
+        except DatabaseUnavailable as error:
+            logger.warning("The orders can't be compared with Polar's yet. %s", error)
+            time.sleep(state.settings.reconcile_seconds)
 
 
 def _is_serving() -> bool:

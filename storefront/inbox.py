@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from storefront.errors import PolarError
+from storefront.errors import CatalogUnavailable, PolarError
 from storefront.polar.webhooks import Event, read_event
 from storefront.signals import (
     checkout_updated,
@@ -80,6 +80,8 @@ def _act_on(job: Job) -> None:
     subject = event.type.partition(".")[0]
     if subject in _REFRESHING:
         _note_change(state, subject, event.data.get("id"))
+    elif subject in ("order", "refund"):
+        state.orders.hear(event.type, event.data)
     send(webhook_received, event=event)
     if event.type == "checkout.updated":
         send(checkout_updated, event=event)
@@ -114,8 +116,12 @@ def _refresh(job: Job) -> None:
     """Read again what has changed. What can't be read now is, later; a full reading has it too."""
     state, changed = get_state(), job.payload
     try:
-        state.catalog.sync()
-    except PolarError as error:
+        state.catalog.refresh(
+            product_ids=changed.get("product", ()),
+            discount_ids=changed.get("discount", ()),
+            benefit_ids=changed.get("benefit", ()),
+        )
+    except (PolarError, CatalogUnavailable) as error:
         raise Postpone(_PAUSE_SECONDS, str(error)) from None
     for product_id in changed.get("product", ()):
         send(product_updated, product_id=product_id)

@@ -76,6 +76,8 @@ class Settings:
     database_url: Secret | None = field(default=None, repr=False)
     #: ``POLAR_WEBHOOK_SECRET``: of the webhook endpoints, several while one replaces the other.
     webhook_secrets: tuple[Secret, ...] = field(default=(), repr=False)
+    #: ``STOREFRONT_RECONCILE_SECONDS``: how often orders are compared with Polar's; 0 for never.
+    reconcile_seconds: int = 300
     #: ``STOREFRONT_LOCALE``: language of the pages, and how prices and dates are written.
     locale: str = "en"
     #: ``STOREFRONT_UNKNOWN_REFERENCE``: what a button to nowhere does.
@@ -135,6 +137,7 @@ class Settings:
             cache_dir=read("STOREFRONT_CACHE_DIR", _path, None),
             database_url=read("STOREFRONT_DATABASE_URL", _database_url, None),
             webhook_secrets=read("POLAR_WEBHOOK_SECRET", _webhook_secrets, ()),
+            reconcile_seconds=read("STOREFRONT_RECONCILE_SECONDS", _whole_number, 300),
             locale=read("STOREFRONT_LOCALE", _locale, "en"),
             unknown_reference=read("STOREFRONT_UNKNOWN_REFERENCE", _unknown_reference, "auto"),
             image_hosts=read("STOREFRONT_IMAGE_HOSTS", _hosts, ()),
@@ -167,6 +170,7 @@ NAMES: Final = frozenset(
         "STOREFRONT_COMPRESS_PAGES",
         "STOREFRONT_CACHE_DIR",
         "STOREFRONT_DATABASE_URL",
+        "STOREFRONT_RECONCILE_SECONDS",
         "STOREFRONT_LOCALE",
         "STOREFRONT_UNKNOWN_REFERENCE",
         "STOREFRONT_IMAGE_HOSTS",

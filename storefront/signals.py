@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from blinker import NamedSignal, Namespace
 from flask import current_app
 
+from storefront.orders import Receipt
 from storefront.work.job import trace
 
 if TYPE_CHECKING:
@@ -47,3 +48,18 @@ def send(signal: NamedSignal, **values: Any) -> None:
         except Exception as error:
             name = getattr(receiver, "__qualname__", repr(receiver))
             logger.error("The receiver %s of %s raised.\n%s", name, signal.name, trace(error))
+
+
+class OrderListeners:
+    """Who listens to what happens to orders; what ``orders/`` knows of signals."""
+
+    def are_there(self, what: str) -> bool:
+        """Whether any app listens: an order is read from Polar once more for them."""
+        return bool(_OF_ORDERS[what].receivers)
+
+    def tell(self, what: str, order: Receipt) -> None:
+        """Send the signal; the app is the current one."""
+        send(_OF_ORDERS[what], order=order)
+
+
+_OF_ORDERS = {"paid": order_paid, "refunded": order_refunded}

@@ -11,7 +11,13 @@ from flask import Flask, current_app
 
 from storefront.catalog import CatalogStore
 from storefront.database import Database
-from storefront.orders import Receipt
+from storefront.orders import (
+    FulfilmentCallback,
+    OrderDesk,
+    Receipt,
+    Reconciliation,
+    RefundCallback,
+)
 from storefront.polar import Client
 from storefront.settings import Settings
 from storefront.texts import Texts
@@ -47,6 +53,10 @@ class Callbacks:
     def __init__(self) -> None:
         self.visitor: VisitorCallback | None = None
         self.success: SuccessCallback | None = None
+        #: Whether that runs each time the page is loaded, not only the first.
+        self.success_every_time = False
+        self.order: FulfilmentCallback | None = None
+        self.refund: RefundCallback | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +74,9 @@ class State:
     work: WorkQueue
     #: What webhooks cause. The same queue, but for SQLite: see ``Database.for_short_writes``.
     inbox: WorkQueue
+    #: What was sold, and what the site does about it.
+    orders: OrderDesk
+    reconciliation: Reconciliation
     #: When something was last said in the log that must not be said each time.
     said: dict[str, float] = field(default_factory=dict)
     #: The local Polar that runs beside the site; None unless ``POLAR_SERVER=local`` without a

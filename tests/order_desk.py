@@ -48,6 +48,21 @@ class Registered:
 
 
 @dataclass
+class Ears:
+    """Somebody who listens."""
+
+    heard: list[tuple[str, Receipt]] = field(default_factory=list)
+
+    def are_there(self, what: str) -> bool:
+        """Always."""
+        return True
+
+    def tell(self, what: str, order: Receipt) -> None:
+        """Remember it."""
+        self.heard.append((what, order))
+
+
+@dataclass
 class Bench:
     """A desk, and what stands around it."""
 
@@ -60,7 +75,7 @@ class Bench:
     reconciliation: Reconciliation
     registered: Registered
     #: What listeners heard.
-    told: list[tuple[str, Receipt]] = field(default_factory=list)
+    told: list[tuple[str, Receipt]]
 
     def work(self) -> None:
         """Have all done that is due, by the queues' own threads."""
@@ -136,18 +151,12 @@ def bench(polar: ShopPolar, folder: Path, url: str = "", **registered: Any) -> I
     if not database.is_shared:
         database.for_short_writes().upgrade()
     callbacks = Registered(**registered)
-    told: list[tuple[str, Receipt]] = []
-    desk = OrderDesk(
-        client,
-        database,
-        queue,
-        inbox,
-        callbacks,
-        lambda what, receipt: told.append((what, receipt)),
-        organization_id=None,
+    ears = Ears()
+    desk = OrderDesk(client, database, queue, inbox, callbacks, ears, organization_id=None)
+    reconciliation = Reconciliation(
+        client, database, queue, desk, organization_id=None, every_seconds=300
     )
-    reconciliation = Reconciliation(client, desk, organization_id=None)
-    yield Bench(polar, database, client, queue, inbox, desk, reconciliation, callbacks, told)
+    yield Bench(polar, database, client, queue, inbox, desk, reconciliation, callbacks, ears.heard)
     # Without work the queues end their threads, and those their connections.
     for each in {database, database.for_short_writes()}:
         with each.writing() as connection:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -45,6 +46,10 @@ FULFIL: Final = "order"
 TELL_REFUND: Final = "refund"
 LOOK: Final = "order-news"
 
+#: What there is to be told.
+What = Literal["paid", "refunded"]
+_TELL: Final[Mapping[What, str]] = {"paid": "order-paid", "refunded": "order-refunded"}
+
 #: Attempts before work for an order is parked: with the pauses in between, about a day.
 ATTEMPTS: Final = 36
 #: Seconds to wait for a turn to ask Polar, and until it is asked again when it does not answer.
@@ -63,8 +68,16 @@ class Callbacks(Protocol):
     def refund(self) -> RefundCallback | None: ...
 
 
-#: What is told to whoever listens: ``paid`` or ``refunded``, and of which order.
-Announce = Callable[[str, Receipt], None]
+class Listeners(Protocol):
+    """Whoever wants to know, without being asked to do something."""
+
+    def are_there(self, what: What) -> bool:
+        """Whether there is anybody to be told."""
+        ...
+
+    def tell(self, what: What, order: Receipt) -> None:
+        """Tell them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +101,7 @@ class OrderDesk:
         queue: WorkQueue,
         inbox: WorkQueue,
         callbacks: Callbacks,
-        announce: Announce,
+        listeners: Listeners,
         *,
         organization_id: str | None,
     ) -> None:
@@ -97,13 +110,15 @@ class OrderDesk:
         self._queue = queue
         self._inbox = inbox
         self._callbacks = callbacks
-        self._announce = announce
+        self._listeners = listeners
         self._organization_id = organization_id
         self._server = client.server.api_url
         self.ledger = Ledger(self._server, datetime.now(UTC))
         queue.register(FULFIL, self._fulfil, attempts=ATTEMPTS)
         queue.register(TELL_REFUND, self._tell_of_refund, attempts=ATTEMPTS)
         inbox.register(LOOK, self._look)
+        for what, kind in _TELL.items():
+            queue.register(kind, partial(self._tell, what))
 
     def hear(self, event: str, data: Mapping[str, Any]) -> None:
         """Take a webhook's news of an order or a refund; its signature has been checked.
@@ -184,8 +199,6 @@ class OrderDesk:
             for order, recorded in zip(orders, found, strict=True):
                 self._set_going(connection, recorded, order if keep else None)
         self._queue.wake()
-        for order, recorded in zip(orders, found, strict=True):
-            self._tell(order, recorded)
         return found
 
     def compare(
@@ -252,16 +265,24 @@ class OrderDesk:
         entry = recorded.entry
         if recorded.became_due:
             self._queue.add(connection, FULFIL, entry.order_id, payload)
-        if entry.refund_due and recorded.more_refunded:
+        elif recorded.became_paid and entry.state == "unwanted":
+            self._tell_later(connection, "paid", entry)
+        if recorded.refund_became_due:
             self._queue.add(connection, TELL_REFUND, entry.order_id, payload, again=True)
+        elif (
+            recorded.more_refunded
+            and self._callbacks.refund is None
+            and entry.state in ("done", "unwanted")
+        ):
+            self._tell_later(connection, "refunded", entry)
 
-    def _tell(self, order: Order, recorded: Recorded) -> None:
-        if recorded.entry.state == "earlier":
-            return
-        if recorded.became_paid:
-            self._announce("paid", make_receipt(order))
-        if recorded.more_refunded:
-            self._announce("refunded", make_receipt(order))
+    def _tell_later(self, connection: sa.Connection, what: What, entry: Entry) -> None:
+        if self._listeners.are_there(what):
+            self._queue.add(connection, _TELL[what], entry.order_id, {}, again=True)
+
+    def _tell(self, what: What, job: Job) -> None:
+        """Tell whoever listens."""
+        self._listeners.tell(what, make_receipt(self._ask(job.key)))
 
     def _look(self, job: Job) -> None:
         """What the success page saw goes into the ledger."""
@@ -276,11 +297,9 @@ class OrderDesk:
         read = self._read(job)
         function = self._callbacks.order
         with self._database.writing() as connection:
-            recorded = self._record_read(connection, read)
-            entry = recorded.entry
+            entry = self._record_read(connection, read)
             if entry.state == "due" and function is not None:
                 entry = self.ledger.begin(connection, entry)
-        self._tell(read.order, recorded)
         if entry.state != "due":
             return
         if function is None:
@@ -299,15 +318,14 @@ class OrderDesk:
         done = self.ledger.find(job.connection, entry.order_id)
         if done is not None and done.refund_due:
             self._queue.add(job.connection, TELL_REFUND, entry.order_id, job.payload)
+        self._tell_later(job.connection, "paid", entry)
 
     def _tell_of_refund(self, job: Job) -> None:
         """Have the site act on a refund."""
         read = self._read(job)
         function = self._callbacks.refund
         with self._database.writing() as connection:
-            recorded = self._record_read(connection, read)
-        entry = recorded.entry
-        self._tell(read.order, recorded)
+            entry = self._record_read(connection, read)
         if not entry.refund_due:
             return
         if function is None:
@@ -326,8 +344,9 @@ class OrderDesk:
             )
         if not self.ledger.told_of_refund(job.connection, entry):
             raise Postpone(0, "The site was told of the refund meanwhile.")
+        self._tell_later(job.connection, "refunded", entry)
 
-    def _record_read(self, connection: sa.Connection, read: _Read) -> Recorded:
+    def _record_read(self, connection: sa.Connection, read: _Read) -> Entry:
         recorded = self.ledger.record(
             connection,
             read.order,
@@ -337,9 +356,8 @@ class OrderDesk:
             trusted=read.trusted,
             holds_job=True,
         )
-        if recorded.entry.refund_due and recorded.more_refunded:
-            self._queue.add(connection, TELL_REFUND, read.order.id, {}, again=True)
-        return recorded
+        self._set_going(connection, recorded, None)
+        return recorded.entry
 
     def _read(self, job: Job) -> _Read:
         """The order of a job, from Polar; what was said of it, while Polar does not answer.

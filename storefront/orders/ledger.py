@@ -97,6 +97,12 @@ class Recorded:
         """Whether this news is that money was paid back."""
         return self.entry.refunded > (self.before.refunded if self.before else 0)
 
+    @property
+    def refund_became_due(self) -> bool:
+        """Whether this news is why the site is to be told of a refund."""
+        had_it = self.before is not None and self.before.refund_due
+        return self.entry.refund_due and (self.more_refunded or not had_it)
+
 
 class Ledger:
     """The orders of one Polar server. Every method works in the transaction that it is given.

@@ -7,17 +7,25 @@ otherwise, is news like any other.
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final
 
-from storefront.errors import PolarNotFound
+from storefront.database import Database
+from storefront.errors import PolarError, PolarNotFound
 from storefront.orders.desk import OrderDesk
 from storefront.orders.ledger import Recorded, Via
 from storefront.polar import Client, Order
+from storefront.work import Job, WorkQueue
 
+logger = logging.getLogger("storefront")
+
+#: The kind of work.
+RECONCILE: Final = "reconcile"
 #: How much of what was seen is looked at again: clocks differ, and what is made last may appear
 #: late.
 OVERLAP: Final = timedelta(hours=1)
@@ -25,6 +33,8 @@ OVERLAP: Final = timedelta(hours=1)
 PENDING_FOR: Final = timedelta(days=45)
 #: How old an order may be whose refund is noticed without a webhook.
 REFUNDED_WITHIN: Final = timedelta(days=90)
+#: Seconds until the next look after one that failed.
+_AGAIN = 60.0
 #: Seconds that a look may take, waiting for Polar's limits included.
 _PATIENCE = 900.0
 #: Orders that are compared, and written down, in one transaction.
@@ -46,12 +56,35 @@ class Reconciled:
 
 
 class Reconciliation:
-    """Compares one organization's orders with the ledger."""
+    """Compares one organization's orders with the ledger, every so many seconds once it runs."""
 
-    def __init__(self, client: Client, desk: OrderDesk, *, organization_id: str | None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        database: Database,
+        queue: WorkQueue,
+        desk: OrderDesk,
+        *,
+        organization_id: str | None,
+        every_seconds: float,
+    ) -> None:
         self._client = client
+        self._database = database
+        self._queue = queue
         self._desk = desk
         self._organization_id = organization_id
+        self._every_seconds = every_seconds
+        # What fails is tried again for ever: the next look makes up for all that were missed.
+        queue.register(RECONCILE, self._run, at_once=1, attempts=sys.maxsize)
+
+    def start(self) -> None:
+        """Have it done from now on, by one of the processes that share the database.
+
+        :raises DatabaseUnavailable: when that can't be noted.
+        """
+        with self._database.writing() as connection:
+            self._queue.add(connection, RECONCILE, "all", {})
+        self._queue.wake()
 
     def look(self, *, since: datetime | None = None, via: Via = "reconcile") -> Reconciled:
         """Compare, and set going what was missed.
@@ -99,6 +132,23 @@ class Reconciliation:
             changed=sum(recorded.before is not None for recorded in found),
             due=again + sum(recorded.became_due for recorded in found),
         )
+
+    def _run(self, job: Job) -> None:
+        if not self._every_seconds:
+            return
+        job.repeat_after = self._every_seconds
+        try:
+            found = self.look()
+        except PolarError as error:
+            logger.warning("The orders could not be compared with Polar's. %s", error)
+            job.repeat_after = min(self._every_seconds, _AGAIN)
+            return
+        if found.due:
+            logger.warning(
+                "%d paid orders were fulfilled late: no webhook had told of them. Is there an "
+                "endpoint in Polar's dashboard (Settings, Webhooks) that reports order.paid?",
+                found.due,
+            )
 
     def _paid_by_now(
         self, client: Client, organization_id: str, seen: set[str], *, since: datetime, via: Via

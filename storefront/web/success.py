@@ -12,9 +12,9 @@ from uuid import UUID
 from flask import Response, current_app, make_response, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from storefront.errors import PolarError
+from storefront.errors import DatabaseUnavailable, PolarError
 from storefront.orders import Outcome, Receipt, read_outcome
-from storefront.state import get_state
+from storefront.state import State, get_state
 from storefront.web.responses import keep_private, private_page
 
 logger = logging.getLogger("storefront")
@@ -49,7 +49,7 @@ def success() -> BaseResponse:
     if outcome.receipt is None:
         status = 404 if outcome.state == "unknown" else 200
         return private_page("storefront/success.html", status, outcome=outcome)
-    answer = _call_site(outcome.receipt)
+    answer = _call_site(outcome.receipt, is_first=_note_sale(state, outcome, checkout_id))
     if answer is not None and not isinstance(answer, Mapping):
         return keep_private(make_response(answer))
     shown = replace(outcome, receipt=replace(outcome.receipt, customer=None))
@@ -85,10 +85,25 @@ def _checkout_id() -> str | None:
         return None
 
 
-def _call_site(receipt: Receipt) -> Any:
+def _note_sale(state: State, outcome: Outcome, checkout_id: str) -> bool:
+    """Have the order fulfilled, should nothing else have told of it; whether this is the first."""
+    assert outcome.order is not None, "a receipt is made of an order"
+    try:
+        return state.orders.saw_paid(outcome.order, checkout_id)
+    except DatabaseUnavailable as error:
+        logger.error(
+            "Order %s was paid, and can't be noted now; a webhook, or comparing the orders with "
+            "Polar's, will make up for it. %s",
+            *(outcome.order.id, error),
+        )
+        return False
+
+
+def _call_site(receipt: Receipt, *, is_first: bool) -> Any:
     """The site's own callback; its failure costs the buyer nothing but what it would have added."""
-    function = get_state().callbacks.success
-    if function is None:
+    callbacks = get_state().callbacks
+    function = callbacks.success
+    if function is None or not (is_first or callbacks.success_every_time):
         return None
     try:
         return function(receipt)
