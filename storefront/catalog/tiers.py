@@ -27,6 +27,9 @@ _T = TypeVar("_T")
 
 #: Seconds to wait for a look, and for a whole catalogue on its way in or out.
 _LOOK_SECONDS = 2.0
+#: The cache is looked at first, and while a process is cold a page waits for it: were the cache to
+#: hang for as long as the page waits, what the database has would come too late.
+_CACHE_LOOK_SECONDS = 1.0
 _CARRY_SECONDS = 60.0
 #: Seconds until a part that hangs is asked again: at first, and at the most. Each time leaves a
 #: thread behind that waits for the last answer.
@@ -186,7 +189,7 @@ class CacheTier(Tier):
             manifest = self._texts([stamp.manifest]).get(stamp.manifest)
             return None if manifest is None else Seen(stamp.serial, manifest)
 
-        return self.ask(look)
+        return self.ask(look, _CACHE_LOOK_SECONDS)
 
     def chunks(self, names: Sequence[str]) -> Mapping[str, bytes]:
         """Those of the chunks that it has. Empty when it does not answer."""

@@ -26,7 +26,6 @@ def outage(folder: Path, *, requests: int, restarts: int, hours: float = 72) -> 
         site = Site(folder / "site", upstream, clock=clock)
         with site.running():
             site.warm_up()
-            _wait_for_database(site)
             upstream.served.stop()
 
             def go_wrong() -> None:
@@ -55,12 +54,6 @@ def outage(folder: Path, *, requests: int, restarts: int, hours: float = 72) -> 
 def empty_cache(site: Site) -> None:
     """Empty the site's cache of files."""
     shutil.rmtree(site.instance / "storefront-cache", ignore_errors=True)
-
-
-def _wait_for_database(site: Site) -> None:
-    """Wait until what was read has come to every place where it is kept."""
-    database = site.instance / "storefront.db"
-    wait_until(database.exists, 10, "the catalogue is in the database")
 
 
 def _told_age(site: Site) -> float:

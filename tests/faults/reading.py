@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from statistics import median
@@ -62,7 +62,9 @@ def torn_reads(
         generation = 3
         while ends["-9"] < kills:
             generation += 1
-            deadly = chance.uniform(0, usual * 1.3) if generation % 8 else None
+            # Some are late and kill nobody; each fifth round is left in peace, so that the
+            # catalogue goes on changing.
+            deadly = [chance.uniform(0, usual * 1.5) for _ in writers] if generation % 5 else []
             ends.update(_sync(writers, upstream, generation, deadly)[0])
         found = Counter[str]()
         for reader in readers:
@@ -100,9 +102,9 @@ def _sync(
     writers: list[subprocess.Popen[str]],
     upstream: Upstream,
     generation: int,
-    deadly: float | None = None,
+    deadly: Sequence[float] = (),
 ) -> tuple[list[str], float]:
-    """Let all writers read one generation of the catalogue, and kill them after a while.
+    """Let all writers read one generation of the catalogue, and kill them after so many seconds.
 
     How each ended, and the seconds that it took. The catalogue upstream changes only between two
     such rounds: nobody could read it whole otherwise.
@@ -114,11 +116,10 @@ def _sync(
         writer.stdin.write("sync\n")
         writer.stdin.flush()
     pids = [int(_line(writer)) for writer in writers]
-    if deadly is not None:
-        for pid in pids:
-            time.sleep(deadly / len(pids))
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    for seconds, pid in sorted(zip(deadly, pids, strict=False)):
+        time.sleep(max(0.0, started + seconds - time.monotonic()))
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     return [_line(writer) for writer in writers], time.monotonic() - started
 
 

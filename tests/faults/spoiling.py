@@ -116,26 +116,31 @@ def cache_files(folder: Path, *, pause: float) -> Figure:
     return spoiled(folder, "cache files", blows, pause=pause)
 
 
+def _database_files(sites: Sequence[Site]) -> list[Path]:
+    """SQLite's files: the databases, and what has not come into them yet."""
+    return [path for site in sites for path in site.instance.glob("*.db*") if path.is_file()]
+
+
 def sqlite_file(folder: Path, *, pause: float) -> Figure:
-    """The site's own database."""
+    """The site's own database files."""
 
     def corrupt(sites: Sequence[Site]) -> None:
-        for site in sites:
-            with (site.instance / "storefront.db").open("r+b") as file:
+        for path in _database_files(sites):
+            with path.open("r+b") as file:
                 for offset in range(0, file.seek(0, 2), 512):
                     file.seek(offset + 100)
                     file.write(b"\xff" * 64)
 
     def delete(sites: Sequence[Site]) -> None:
-        for site in sites:
-            for file in site.instance.glob("storefront.db*"):
-                file.unlink()
+        for path in _database_files(sites):
+            path.unlink(missing_ok=True)
 
     def replace(sites: Sequence[Site]) -> None:
         # Not even root can open a folder as a database.
-        delete(sites)
-        for site in sites:
-            (site.instance / "storefront.db").mkdir()
+        for path in _database_files(sites):
+            path.unlink(missing_ok=True)
+            if path.suffix == ".db":
+                path.mkdir()
 
     blows = {"corrupted": corrupt, "deleted": delete, "unreadable": replace}
     return spoiled(folder, "SQLite", blows, pause=pause)
