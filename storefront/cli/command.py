@@ -18,7 +18,13 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from storefront.errors import LinkError, PolarError, StorefrontError, UnknownReference
+from storefront.errors import (
+    CatalogUnavailable,
+    LinkError,
+    PolarError,
+    StorefrontError,
+    UnknownReference,
+)
 from storefront.inventory import Inventory, read_inventory
 from storefront.linkfile import LinkFileError
 from storefront.state import State, get_state
@@ -134,14 +140,24 @@ def read_shop() -> tuple[State, Inventory]:
 
 
 @contextmanager
-def showing_at_once(state: State) -> Iterator[None]:
-    """After changes, have the running site show them; also after those before a failure."""
+def showing_at_once(state: State) -> Iterator[list[str]]:
+    """After changes, have the running site show them; also after those before a failure.
+
+    The block adds the ids of the links that it changed to the list that it is given: these are read
+    again. After a failure everything is, for nobody knows what became of the last change.
+    """
+    changed: list[str] = []
+    is_known = False
     try:
-        yield
+        yield changed
+        is_known = bool(changed)
     finally:
         try:
-            state.catalog.sync()
-        except PolarError as error:
+            if is_known:
+                state.catalog.refresh(link_ids=changed)
+            else:
+                state.catalog.sync()
+        except (PolarError, CatalogUnavailable) as error:
             tell(f"The site shows this only after its next sync, which now failed: {error}")
 
 

@@ -74,8 +74,9 @@ def _create_link(products: tuple[str, ...], site: str | None, as_json: bool, **g
         except ValueError as error:
             tell(f"The link has no success URL: {error}.")
     spec = LinkSpec(products=_product_ids(inventory, products), **values)
-    with showing_at_once(state):
+    with showing_at_once(state) as made:
         link = state.client.checkout_links.create(**spec.values())
+        made.append(link.id)
     _show(link, inventory, "Made", as_json=as_json)
 
 
@@ -135,8 +136,9 @@ def _update_link(
             "'links apply' undoes what differs from it."
         )
     if changed:
-        with showing_at_once(state):
+        with showing_at_once(state) as made:
             link = state.client.checkout_links.update(link.id, **changed)
+            made.append(link.id)
     _show(link, inventory, "Changed" if changed else "Nothing to change in", as_json=as_json)
 
 
@@ -155,8 +157,9 @@ def _delete_link(reference: str, yes: bool, as_json: bool) -> None:
     link = inventory.link(reference)
     name = plain(link.label or link.id)
     confirm(f"Delete the link {name!r}, which sells {sold_by(link, inventory)}?", yes=yes)
-    with showing_at_once(state):
+    with showing_at_once(state) as gone:
         state.client.checkout_links.delete(link.id)
+        gone.append(link.id)
     if as_json:
         print_json({"deleted": link_json(link, inventory)})
     else:

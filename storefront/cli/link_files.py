@@ -168,9 +168,10 @@ def _carry_out(state: State, plan: Plan, *, quiet: bool) -> None:
     total = len(plan.creates) + len(plan.updates) + len(plan.deletes)
     done = 0
     try:
-        with showing_at_once(state):
+        with showing_at_once(state) as changed:
             for step in carry_out(state.client, plan, on_wait=tell_wait):
                 done += 1
+                changed.append(step.link.id)
                 click.echo(f"[{done}/{total}] {step_line(step)}", err=quiet)
     except PolarError as error:
         raise PolarFailed(

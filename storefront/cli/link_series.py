@@ -169,9 +169,10 @@ def _carry_out(state: State, wanted: list[Wanted], inventory: Inventory) -> dict
     plan = make_plan(wanted, inventory.links, marker=CHANNEL_KEY)
     links: dict[str, CheckoutLink] = {each.name: each.link for each in plan.unchanged}
     if plan:
-        with showing_at_once(state):
+        with showing_at_once(state) as changed:
             for step in carry_out(state.client, plan, on_wait=tell_wait):
                 links[step.name] = step.link
+                changed.append(step.link.id)
     return links
 
 
