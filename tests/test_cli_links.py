@@ -306,11 +306,12 @@ def test_a_sync_that_fails_is_no_failure(reference_polar: LocalPolar, make_site:
     link = EBOOK_LINK
 
     class Tripwire(dict):  # type: ignore[type-arg]
-        """A link after whose change the products can't be read."""
+        """A link after whose change no link can be read."""
 
         def update(self, *values: Any, **more: Any) -> None:
             super().update(*values, **more)
-            reference_polar.faults.add(Fault("status", 503, path="/v1/products/", method="GET"))
+            for path in ("/v1/products/", "/v1/checkout-links/"):
+                reference_polar.faults.add(Fault("status", 503, path=path, method="GET"))
 
     reference_polar.store.links[link] = Tripwire(reference_polar.store.links[link])
     result = run(app, "links", "update", link, "--label", "New")

@@ -55,9 +55,7 @@ def _status(as_json: bool) -> None:
         click.get_current_context().exit(FINDINGS)
 
 
-@_commands.group("db")
-def _db() -> None:
-    """Look after the database's tables."""
+_db = Group("db", help="Look after the database's tables.")
 
 
 @_db.command("upgrade")
