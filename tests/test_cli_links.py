@@ -310,7 +310,7 @@ def test_a_sync_that_fails_is_no_failure(reference_polar: LocalPolar, make_site:
 
         def update(self, *values: Any, **more: Any) -> None:
             super().update(*values, **more)
-            for path in ("/v1/products/", "/v1/checkout-links/"):
+            for path in ("/v1/products/", f"/v1/checkout-links/{link}"):
                 reference_polar.faults.add(Fault("status", 503, path=path, method="GET"))
 
     reference_polar.store.links[link] = Tripwire(reference_polar.store.links[link])
