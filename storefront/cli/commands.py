@@ -9,6 +9,7 @@ from storefront.cli.link_changes import add_link_changes
 from storefront.cli.link_files import add_link_files
 from storefront.cli.link_series import add_link_series
 from storefront.cli.links import make_links
+from storefront.cli.orders import make_orders
 from storefront.cli.products import make_products
 from storefront.cli.status import add_status
 
@@ -22,6 +23,7 @@ def create_commands() -> Group:
     add_link_files(links)
     group.add_command(make_products())
     group.add_command(links)
+    group.add_command(make_orders())
     add_checking(group)
     add_status(group)
     add_emulator(group)

@@ -1,6 +1,6 @@
 """What was sold: receipts, the ledger, and what the site does for an order."""
 
-from storefront.orders.desk import OrderDesk
+from storefront.orders.desk import OrderDesk, Standing
 from storefront.orders.fulfilment import Fulfilment, FulfilmentCallback, Refund, RefundCallback
 from storefront.orders.receipt import Customer, Outcome, Receipt, ReceiptLine, read_outcome
 from storefront.orders.reconciliation import Reconciled, Reconciliation
@@ -17,5 +17,6 @@ __all__ = [
     "Reconciliation",
     "Refund",
     "RefundCallback",
+    "Standing",
     "read_outcome",
 ]

@@ -34,7 +34,7 @@ from storefront.orders.fulfilment import (
 from storefront.orders.ledger import Entry, Ledger, Recorded, Via, Wanted
 from storefront.orders.receipt import Receipt, make_receipt
 from storefront.polar import Client, Order
-from storefront.work import Job, Postpone, WorkQueue
+from storefront.work import Job, Postpone, Waiting, WorkQueue
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -85,6 +85,40 @@ class _Read:
     order: Order
     #: Whether Polar said so just now.
     trusted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """An order, and what is left to be done about it."""
+
+    entry: Entry
+    #: To be fulfilled, and to be told of a refund.
+    work: Waiting | None
+    refund_work: Waiting | None
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether something about it was given up, until somebody has it tried again."""
+        return any(each is not None and each.due_at is None for each in self._left)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether something about it is left to be done."""
+        return any(each is not None for each in self._left)
+
+    @property
+    def last_error(self) -> str | None:
+        """Why it is not done yet."""
+        return next((each.last_error for each in self._left if each and each.last_error), None)
+
+    @property
+    def next_at(self) -> datetime | None:
+        """When it is tried again."""
+        return min((each.due_at for each in self._left if each and each.due_at), default=None)
+
+    @property
+    def _left(self) -> tuple[Waiting | None, Waiting | None]:
+        return (self.work, self.refund_work)
 
 
 class OrderDesk:
@@ -242,6 +276,49 @@ class OrderDesk:
                 connection, organization_id=organization_id, states=["unpaid"], since=since
             )
         return [entry for entry in found if entry.status != "void"]
+
+    def standings(
+        self,
+        *,
+        order_id: str | None = None,
+        left: bool = False,
+        since: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[Standing]:
+        """Orders, those made last first; with ``left`` those with work that is left to be done.
+
+        :raises DatabaseUnavailable: when the database does not answer.
+        """
+        work = {
+            kind: {job.key: job for job in self._queue.waiting(kind=kind)}
+            for kind in (FULFIL, TELL_REFUND)
+        }
+        ids = {*work[FULFIL], *work[TELL_REFUND]} if left else None
+        with self._database.reading() as connection:
+            entries = self.ledger.entries(
+                connection,
+                organization_id=self._organization_id,
+                ids=ids if order_id is None else [order_id],
+                since=since,
+                limit=limit,
+            )
+        return [
+            Standing(
+                entry=entry,
+                work=work[FULFIL].get(entry.order_id),
+                refund_work=work[TELL_REFUND].get(entry.order_id),
+            )
+            for entry in entries
+        ]
+
+    def retry(self, order_id: str) -> bool:
+        """Have what is left for an order done now, parked or not; False when nothing is.
+
+        :raises DatabaseUnavailable: when the database does not answer.
+        """
+        found = [self._queue.retry(kind, order_id) for kind in (FULFIL, TELL_REFUND)]
+        self._queue.wake()
+        return any(found)
 
     def set_going_again(self, organization_id: str) -> int:
         """Add the work that orders are due and that is not there; gives how much that was.

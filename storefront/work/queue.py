@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -72,6 +74,7 @@ class WorkQueue:
         self._lease_seconds = lease_seconds
         self._kinds: dict[str, _Kind] = {}
         self._watcher: threading.Thread | None = None
+        self._by_hand = False
         self._start_process()
 
     def register(
@@ -119,6 +122,8 @@ class WorkQueue:
 
     def wake(self) -> None:
         """Look for work now, in a thread that is started when it is not there."""
+        if self._by_hand:
+            return
         if self._process != os.getpid():
             # Threads do not survive a fork, nor do locks that they held.
             self._start_process()
@@ -133,6 +138,18 @@ class WorkQueue:
                 self._watcher.start()
             self._awake.set()
 
+    @contextmanager
+    def by_hand(self) -> Iterator[None]:
+        """Start no threads while the block lasts: for a command, which calls ``run_due`` and ends.
+
+        What its threads had in hand then would count as cut short.
+        """
+        self._by_hand = True
+        try:
+            yield
+        finally:
+            self._by_hand = False
+
     def run_due(self) -> int:
         """Do in this thread all that is due, for commands and tests; gives how many jobs.
 
@@ -141,7 +158,7 @@ class WorkQueue:
         done = 0
         while True:
             self._release_left()
-            claimed = self._claim(dict.fromkeys(self._kinds, 1))
+            claimed, _ = self._claim(dict.fromkeys(self._kinds, 1))
             if not claimed:
                 return done
             for each in claimed:
@@ -177,28 +194,27 @@ class WorkQueue:
         # The thread waits, and has to end with the queue.
         weakref.finalize(self, self._awake.set).atexit = False
         self._watcher = None
+        self._look_after_others_at = 0.0
         self._life = SignOfLife(self._database.for_short_writes(), self._lease_seconds)
         #: What this process does: kind by job id.
         self._running: dict[int, str] = {}
 
     def _look(self) -> float | None:
         """Start what can be started; seconds until the next look, None when nothing is left."""
-        from storefront.work import rows
-
-        self._release_left()
-        for claimed in self._claim(self._free()):
+        if time.monotonic() >= self._look_after_others_at:
+            self._look_after_others_at = time.monotonic() + _LOOK_SECONDS
+            self._release_left()
+        claimed, seconds = self._claim(self._free())
+        for each in claimed:
             threading.Thread(
                 target=self._run_and_look,
-                args=[claimed],
-                name=f"storefront-{claimed.kind}",
+                args=[each],
+                name=f"storefront-{each.kind}",
                 daemon=True,
             ).start()
-        if not self._stays and self._is_done():
+        if not claimed and not self._stays and self._is_done():
             return None
-        free = self._free()
-        with self._database.reading() as connection:
-            seconds = rows.seconds_to_next(connection, self._shop, free)
-        return _LOOK_SECONDS if seconds is None else min(max(seconds, 0.0), _LOOK_SECONDS)
+        return min(seconds, _LOOK_SECONDS)
 
     def _is_done(self) -> bool:
         """Whether nothing is left; whoever wakes the queue from then on starts another watcher."""
@@ -240,15 +256,18 @@ class WorkQueue:
                 with self._database.writing() as connection:
                     rows.release(connection, left, held_by=gone | {ours})
 
-    def _claim(self, free: Mapping[str, int]) -> list[Claimed]:
-        """Take jobs that are due, at most so many of each kind."""
+    def _claim(self, free: Mapping[str, int]) -> tuple[list[Claimed], float]:
+        """Take jobs that are due, at most so many of each kind; and how long till there are more.
+
+        The seconds are infinite when none waits.
+        """
         from storefront.work import rows
 
         with self._claiming:
             with self._database.reading() as connection:
                 seconds = rows.seconds_to_next(connection, self._shop, free)
-                if seconds is None or seconds > 0:
-                    return []
+            if seconds is None or seconds > 0:
+                return [], math.inf if seconds is None else seconds
             holder = self._life.begin()
             try:
                 with self._database.writing() as connection:
@@ -263,7 +282,7 @@ class WorkQueue:
                         self._running[each.id] = each.kind
             finally:
                 self._life.end()
-            return claimed
+            return claimed, 0.0
 
     def _run_and_look(self, claimed: Claimed) -> None:
         """What a thread of its own does."""
