@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote_plus, urlencode, urlsplit
 
 import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from storefront import links
 from storefront.errors import LinkError
-from storefront.links import LOCALES, MAX_URL_CHARACTERS, checkout_url, utm_parameters
+from storefront.links import (
+    LOCALES,
+    MAX_URL_CHARACTERS,
+    checkout_url,
+    read_query,
+    utm_parameters,
+)
 from storefront.polar.models import (
     AttachedCustomField,
     CheckoutLink,
@@ -507,6 +514,83 @@ def test_values_come_back_exactly(
     assert url.endswith(fragment)
 
 
+ORDER = (
+    *("product_id", "customer_email", "customer_name", "discount_code", "amount", "locale"),
+    *("custom_field_data", "reference_id", "utm_source", "utm_medium", "utm_campaign"),
+    *("utm_content", "utm_term", "theme"),
+)
+
+
+def straightforward(link: CheckoutLink, *, lenient: bool, **arguments: Any) -> str:
+    """``checkout_url`` without its short cuts: each value checked whole, and quoted."""
+    pairs: dict[str, tuple[str, str]] = {}
+    for field in ORDER:
+        values = arguments.get(field)
+        for slug, value in (
+            (values or {}).items() if field == "custom_field_data" else [("", values)]
+        ):
+            if value is None or value == "":
+                continue
+            try:
+                text = links._checked(link, arguments.get("product_id"), field, slug, value)
+            except LinkError:
+                if not lenient:
+                    raise
+            else:
+                pairs[f"{field}.{slug}" if field == "custom_field_data" else field] = (field, text)
+    base, hash_, fragment = link.url.partition("#")
+    while True:
+        query = [
+            part
+            for part in base.partition("?")[2].split("&")
+            if part and unquote_plus(part.partition("=")[0]) not in pairs
+        ]
+        written = {n: f"{quote(n, safe='')}={quote(t, safe='')}" for n, (_, t) in pairs.items()}
+        if not pairs:
+            return link.url
+        url = f"{base.partition('?')[0]}?{'&'.join([*query, *written.values()])}{hash_}{fragment}"
+        if len(url) <= MAX_URL_CHARACTERS:
+            return url
+        longest = max(written, key=lambda name: len(written[name]))
+        if not lenient:
+            raise LinkError(pairs[longest][0], "too long")
+        del pairs[longest]
+
+
+emails = st.from_regex(
+    r"[a-zA-Z+._-]{1,8}@[a-zA-Z0-9.-]{1,70}\.(com|TEST|local|c0|x)", fullmatch=True
+)
+likely = st.one_of(
+    anything,
+    emails,
+    st.emails(),
+    st.text("aé %+&=#?./\\\"'<>~_-", max_size=30),
+    st.sampled_from([EBOOK, SUPPORT, "fr", "dark", 500, "x" * 3000, "jane@example.com"]),
+)
+
+
+@given(
+    arguments=st.dictionaries(st.sampled_from([n for n in ORDER if "custom" not in n]), likely),
+    fields=st.none() | st.dictionaries(st.sampled_from(["note", "gift", "A"]), likely),
+    own=st.sampled_from(["", "?", "?a=b", "?utm_source=y&b", "#f", "?utm%5Fterm=1&#f?x"]),
+    lenient=st.booleans(),
+)
+@example(arguments={"customer_email": "a@b.locaL"}, fields=None, own="", lenient=False)
+def test_the_short_cuts_change_nothing(
+    arguments: dict[str, Any], fields: dict[str, Any] | None, own: str, lenient: bool
+) -> None:
+    """Any values give the URL, or the error, that the straightforward way gives."""
+    link = at(URL + own)
+
+    def outcome(make: Any) -> str:
+        try:
+            return str(make(link, **arguments, custom_field_data=fields, lenient=lenient))
+        except LinkError as error:
+            return f"{error.field} is wrong"
+
+    assert outcome(checkout_url) == outcome(straightforward)
+
+
 # --- the page's own campaign -------------------------------------------------------------------
 
 
@@ -534,3 +618,20 @@ def test_utm_parameters_fit_a_link(query: dict[str, str]) -> None:
     picked: Any = utm_parameters(query)
     url = checkout_url(LINK, **picked)
     assert dict(parse_qsl(urlsplit(url).query, keep_blank_values=True)) == picked
+
+
+@given(
+    st.lists(st.tuples(st.text(st.characters()), st.text(st.characters()))).map(
+        lambda pairs: urlencode(pairs, errors="replace")
+    )
+    | st.text(st.characters(max_codepoint=127))
+    | st.text("a=&%+4é0cC;")
+)
+def test_a_query_is_read_as_the_library_reads_it(query: str) -> None:
+    """Of a query as WSGI has it, each name has its first value, as urllib decodes it."""
+    expected: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name:
+            expected.setdefault(name, value)
+    wsgi = query.encode().decode("latin-1")
+    assert read_query(wsgi) == expected
