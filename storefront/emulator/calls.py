@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
 from werkzeug.wrappers import Request, Response
@@ -115,4 +116,4 @@ def scopes(resource: str) -> tuple[str, str]:
 
 def by(name: str) -> Callable[[Mapping[str, Any]], Any]:
     """A sort key: the value under that name."""
-    return lambda item: item[name]
+    return itemgetter(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Any, TypeVar
 
 from werkzeug.datastructures import MultiDict
@@ -118,13 +119,23 @@ def is_among(name: str, values: Collection[Any] | None) -> Callable[[Body], bool
 def sort(items: Iterable[T], criteria: Sequence[tuple[Callable[[T], Any], bool]]) -> list[T]:
     """The items in order. A missing value counts as the largest, as PostgreSQL has it."""
     ordered = list(items)
-    for key, descending in reversed(criteria):
-        values = [key(item) for item in ordered]
-        if None in values:
-            values = [(True, 0) if value is None else (False, value) for value in values]
+    # Keys of one direction are compared together: mostly the first of them tells already.
+    for descending, run in reversed([(d, list(group)) for d, group in groupby(criteria, _down)]):
+        columns = [_comparable(list(map(key, ordered))) for key, _ in run]
+        values: list[Any] = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
         places = sorted(range(len(ordered)), key=values.__getitem__, reverse=descending)
         ordered = [ordered[place] for place in places]
     return ordered
+
+
+def _down(criterion: tuple[Any, bool]) -> bool:
+    return criterion[1]
+
+
+def _comparable(values: list[Any]) -> list[Any]:
+    if None not in values:
+        return values
+    return [(True, 0) if value is None else (False, value) for value in values]
 
 
 def paginate(

@@ -293,15 +293,13 @@ class Store:
 
     def live_links(self) -> list[Body]:
         """The links that still offer something; one that does not is gone."""
-        return [link for link in self.links.values() if self.is_live(link)]
-
-    def is_live(self, link: Body) -> bool:
-        """Whether a link still offers something."""
-        ids = link["product_ids"]
-        # The first product nearly always tells: whole catalogues are listed through this.
-        return bool(ids) and (
-            not self.products[ids[0]]["is_archived"] or bool(self.link_products(link))
-        )
+        products, live = self.products, []
+        for link in self.links.values():
+            ids = link["product_ids"]
+            # The first product nearly always tells: whole catalogues are listed through this.
+            if ids and (not products[ids[0]]["is_archived"] or self.link_products(link)):
+                live.append(link)
+        return live
 
     def link_by_secret(self, secret: str) -> Body:
         """:raises NotFoundError: no such link, or nothing left on it."""
