@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ class Database:
         self._short: Database | None = None
         self._is_short = False
         self._lock = threading.Lock()
+        self._pen = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Database {self}>"
@@ -124,8 +125,26 @@ class Database:
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[sa.Connection]:
         self._prepare()
-        with self._guarded(), self._connect(write=write) as connection:
-            yield connection
+        with self._guarded(), ExitStack() as stack:
+            if write and not self.is_shared:
+                stack.enter_context(self._pen_in_hand())
+            yield stack.enter_context(self._connect(write=write))
+
+    @contextmanager
+    def _pen_in_hand(self) -> Iterator[None]:
+        """SQLite's writers look again and again whether it is their turn, up to 100 ms apart, and
+        who has waited longest may wait on. Those of one process do better to queue here."""
+        self._current_engine()  # notices a fork
+        pen = self._pen
+        if not pen.acquire(timeout=_BUSY_SECONDS):
+            raise DatabaseUnavailable(
+                f"The database ({self}) does not answer as it should: another thread of this "
+                f"process has been writing for {_BUSY_SECONDS} seconds."
+            )
+        try:
+            yield
+        finally:
+            pen.release()
 
     def _prepare(self) -> None:
         """Once a process: see that the tables are there, and of the right version."""
@@ -176,6 +195,7 @@ class Database:
         if self._process != os.getpid():
             # Whoever held it when this process was forked does not run here.
             self._lock = threading.Lock()
+            self._pen = threading.Lock()
         with self._lock:
             if self._engine is not None and self._process != os.getpid():
                 # After a fork both processes would talk over one connection.
