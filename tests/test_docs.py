@@ -12,10 +12,11 @@ from typing import Any
 
 import click
 import pytest
+from blinker import NamedSignal
 from flask import Flask
 
 import storefront
-from storefront import settings
+from storefront import settings, signals
 from storefront.cli.commands import create_commands
 from storefront.emulator.__main__ import _parser
 from storefront.polar import Server
@@ -186,6 +187,13 @@ def test_routes_are_documented() -> None:
     }
     table = re.findall(r"^\| `(/\S*)` \| `([\w.]+)` \|", section(REFERENCE, "Routes"), re.M)
     assert set(table) == rules
+
+
+def test_signals_are_documented() -> None:
+    """Each signal is in the table, and no other."""
+    there = {name for name, value in vars(signals).items() if isinstance(value, NamedSignal)}
+    table = re.findall(r"^\| `(\w+)` \|", section(REFERENCE, "Signals"), re.M)
+    assert set(table) == there
 
 
 def test_outcomes_are_documented() -> None:

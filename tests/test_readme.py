@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +21,14 @@ from flask import Flask, render_template_string
 from markupsafe import escape
 
 import storefront.catalog
-from storefront import Storefront
+from storefront import Storefront, get_state
 from storefront.emulator import LocalPolar
 from storefront.emulator.__main__ import _parser, _store
+from storefront.emulator.events import EVENTS as POLARS_EVENTS
+from storefront.polar.webhooks import EVENTS
 from storefront.settings import NAMES, Settings
+from storefront.signals import send, subscription_updated
+from storefront.testing import ShopPolar, local_polar
 from storefront.urls import success_url
 from tests.conftest import SiteMaker
 from tests.test_success import open_checkout, pay
@@ -69,12 +74,17 @@ RUN = {
     "run: buy_url",
     "run: visitor",
     "run: on_success",
+    "run: on_order",
+    "run: on_refund",
+    "run: orders_test",
     "run: css",
     "run: cache",
     "run: policy",
     "run: lane",
     "run: local",
     "run: success_url",
+    "run: signals",
+    "run: webhook_events",
     "run: picture",
     "file: templates/storefront/layout.html",
     "file: links.yaml",  # these two by test_cli_docs.py
@@ -271,9 +281,10 @@ def test_visitor(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
 
 
 def test_on_success(reference_polar: LocalPolar, make_site: SiteMaker, tmp_path: Path) -> None:
-    """The example of ``@shop.on_success`` grants an order once, and gives words to the page."""
+    """The examples of the two functions: one is given the order, the other words to the page."""
     shop = Storefront()
-    names = run("run: on_success", shop=shop)
+    sent: list[str] = []
+    run("run: on_success", shop=shop, send_key=lambda order, key: sent.append(key))
     templates = tmp_path / "templates" / "storefront"
     templates.mkdir(parents=True)
     (templates / "layout.html").write_text("{{ thanks }}{% block storefront_main %}{% endblock %}")
@@ -283,10 +294,46 @@ def test_on_success(reference_polar: LocalPolar, make_site: SiteMaker, tmp_path:
     assert offer is not None
     checkout = open_checkout(reference_polar, offer.link.client_secret)
     pay(reference_polar, checkout)
-    for _ in range(2):
+    for is_first in (True, False):
         page = app.test_client().get(f"/shop/success?checkout_id={checkout['id']}")
-        assert "in your account." in page.text
-    assert len(names["granted"]) == 1
+        assert ("is on its way to you." in page.text) == is_first
+    app.test_cli_runner().invoke(args=["storefront", "orders", "reconcile"])
+    assert sent == [f"order-{order_id}" for order_id in reference_polar.store.orders]
+
+
+def test_orders(make_site: SiteMaker) -> None:
+    """The examples of the guide: a row for an order, none after its refund, and how to test it."""
+    shop = Storefront()
+    run("run: on_refund", **run("run: on_order", shop=shop))
+    made: list[tuple[Flask, ShopPolar]] = []
+
+    def create_app(**settings: Any) -> Flask:
+        app = make_site(made_polar[0], shop=shop, **settings)
+        with get_state(app).database.writing() as connection:
+            connection.exec_driver_sql("CREATE TABLE accounts (order_id TEXT, plan TEXT)")
+        return app
+
+    def accounts(app: Flask) -> int | None:
+        with get_state(app).database.reading() as connection:
+            return connection.exec_driver_sql("SELECT count(*) FROM accounts").scalar()
+
+    made_polar: list[ShopPolar] = []
+
+    @contextmanager
+    def kept() -> Iterator[ShopPolar]:
+        with local_polar() as polar:
+            made_polar.append(polar)
+            yield polar
+            app = names["app"]
+            made.append((app, polar))
+            assert accounts(app) == 1
+            polar.refund(next(iter(polar.store.orders)))
+            names["command"].invoke(args=["storefront", "orders", "reconcile"])
+            assert accounts(app) == 0
+
+    names: dict[str, Any] = {"local_polar": kept, "create_app": create_app}
+    exec(compile(block("run: orders_test"), "orders_test", "exec"), names)  # noqa: S102
+    assert made
 
 
 class _NoRedis:
@@ -312,6 +359,21 @@ def test_a_shared_cache(
     app.register_blueprint(shop.blueprint)
     assert "$29.00" in app.test_client().get("/").text
     assert not (tmp_path / "storefront-cache").exists()
+
+
+def test_the_events_of_webhooks() -> None:
+    """The events that an endpoint is to have are those that are acted on, and there are such."""
+    assert tuple(block("run: webhook_events").split()) == EVENTS
+    assert set(EVENTS) <= set(POLARS_EVENTS)
+
+
+def test_signals(site: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """The receiver of the page is called with what it takes."""
+    space: dict[str, Any] = {}
+    exec(block("run: signals"), space)  # noqa: S102
+    with site.app_context():
+        send(subscription_updated, event=None, type="subscription.canceled")
+    assert "subscription.canceled" in caplog.messages
 
 
 def test_a_policy_of_ones_own(reference_polar: LocalPolar, make_site: SiteMaker) -> None:

@@ -28,6 +28,7 @@ from storefront.polar.webhooks import MAX_BODY, Event, verify
 from storefront.secret import Secret
 from tests.conftest import SiteMaker
 from tests.contract.recordings import REFERENCE_STORE, Recording, load
+from tests.faults.acknowledging import acknowledged
 from tests.faults.hostile import hostile_webhooks
 from tests.webhook_posts import SECRET, STANDARD_SECRET, body, signed
 
@@ -423,3 +424,16 @@ def test_the_sdk_verifies_what_we_verify() -> None:
         validate_event(content, headers, SECRET, kinds, dict)
     with pytest.raises(InvalidSignature):
         check(content, headers, now=datetime.now(UTC))
+
+
+def test_a_webhook_does_not_wait_for_the_sites_functions(tmp_path: Path) -> None:
+    """R8, small: fifty a second are kept and answered while functions sleep half a minute."""
+    figure = acknowledged(tmp_path, seconds=4)
+    assert figure.kept, str(figure)
+
+
+@pytest.mark.postgresql
+def test_nor_with_postgresql(tmp_path: Path, postgres_url: str) -> None:
+    """R8, small, over PostgreSQL."""
+    figure = acknowledged(tmp_path, seconds=4, url=postgres_url)
+    assert figure.kept, str(figure)

@@ -22,6 +22,16 @@ from storefront.secret import Secret
 
 #: Bytes of the longest body that is looked at. The longest that was recorded has 12,000.
 MAX_BODY: Final = 1_000_000
+#: What an endpoint has to be told of, so that the shop hears of all that it acts on.
+EVENTS: Final = (
+    *("order.created", "order.paid", "order.updated", "order.refunded"),
+    *("refund.created", "refund.updated", "checkout.updated"),
+    *("subscription.created", "subscription.updated", "subscription.active"),
+    *("subscription.canceled", "subscription.uncanceled", "subscription.revoked"),
+    *("product.created", "product.updated"),
+    *("discount.created", "discount.updated", "discount.deleted"),
+    *("benefit.created", "benefit.updated"),
+)
 #: Seconds that a webhook's time may differ from ours, as Standard Webhooks has it.
 TOLERANCE: Final = 300
 
