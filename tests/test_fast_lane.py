@@ -33,7 +33,7 @@ class Lane:
         self.reached: list[dict[str, Any]] = []
         self.flask: Any = app.wsgi_app
         self.lane: Any = shop.fast_lane(self._count, **options)
-        app.wsgi_app = self.lane
+        app.wsgi_app = self.lane  # type: ignore[method-assign,assignment]
 
     def _count(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         self.reached.append(environ)

@@ -262,3 +262,78 @@ def test_under_another_name(reference_polar: LocalPolar, make_site: SiteMaker) -
     app = make_site(reference_polar, shop=shop, pages=False)
     app.register_blueprint(shop.blueprint, url_prefix="/store", name="boutique")
     assert 'href="/store/products/pro-monthly"' in app.test_client().get("/store/").text
+
+
+def add_products(polar: LocalPolar, count: int) -> None:
+    """Have that many further products, as simple as can be, for sale."""
+    store = polar.store
+    template = next(each for each in store.products.values() if each["name"] == "Pro Monthly")
+    for number in range(count):
+        id_ = f"00000000-0000-4000-8000-{number:012d}"
+        store.products[id_] = {**template, "id": id_, "name": f"Numbered {number}"}
+
+
+def links_of(html: str, rel: str) -> list[str]:
+    """The addresses of the links with that relation."""
+    return [
+        re.sub(r'.*href="([^"]*)".*', r"\1", link)
+        for link in re.findall(r"<a [^>]*>", html)
+        if f'rel="{rel}"' in link
+    ]
+
+
+def test_a_small_shop_has_one_page(site: Flask) -> None:
+    """Where everything is on one page, nothing is said of pages."""
+    page = site.test_client().get("/shop/").text
+    assert "storefront-paging" not in page
+    assert page.count("<article") <= 24
+
+
+def test_a_large_shop_has_several(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
+    """Going on from the first page, one sees every product once, 24 a page."""
+    add_products(reference_polar, 60)
+    app = make_site(reference_polar)
+    client = app.test_client()
+    seen: list[str] = []
+    address, addresses = "/shop/", []
+    while address:
+        addresses.append(address)
+        html = client.get(address).text
+        cards = re.findall(r'<article.*?href="(/shop/products/[^"]+)"', html, re.DOTALL)
+        assert len(cards) == 24 or not links_of(html, "next")
+        seen += cards
+        back = links_of(html, "prev")
+        assert back == addresses[-2:-1]
+        address = next(iter(links_of(html, "next")), "")
+    assert addresses[:2] == ["/shop/", "/shop/?page=2"]
+    assert len(seen) == len(set(seen)) == len(get_state(app).catalog.current())
+    assert f"Page 2 of {len(addresses)}" in client.get("/shop/?page=2").text
+
+
+def test_pages_that_the_shop_has_not(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
+    """A number out of range is a 404; the first page has one address only."""
+    add_products(reference_polar, 30)
+    client = make_site(reference_polar).test_client()
+    for number in ("0", "-1", "99", "x", "", "1.5", "9" * 5000, "%D9%A2", "2%00"):
+        response = client.get(f"/shop/?page={number}")
+        assert response.status_code == 404, number
+        assert "This page is not here" in response.text
+    for query, kept in (
+        ("page=1", ""),
+        ("page=01&x=y", ""),
+        ("utm_source=a%26b&page=1&utm_term=%0d%0aX:y", "?utm_source=a%26b&utm_term=X%3Ay"),
+    ):
+        response = client.get(f"/shop/?{query}")
+        assert response.status_code == 301
+        assert response.headers["Location"] == f"/shop/{kept}"
+
+
+def test_a_campaign_on_the_second_page(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
+    """UTM parameters go into the buttons of every page, wherever they stand in the query."""
+    add_products(reference_polar, 30)
+    client = make_site(reference_polar).test_client()
+    plain = client.get("/shop/?page=2").text
+    for query in ("page=2&utm_source=x", "utm_source=x&page=2", "p%61ge=2&utm_source=x"):
+        html = client.get(f"/shop/?{query}").text
+        assert "/redirect?utm_source=x" in html
+        assert re.sub(r"(\?|&amp;)utm_source=x", "", html) == plain
