@@ -29,9 +29,12 @@ def slugify(text: str) -> str:
 
     Accents go, letters of every script stay: ``Café für Ärzte`` is ``cafe-fur-arzte``.
     """
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(c for c in decomposed if not unicodedata.combining(c))
-    words = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", plain))
+    plain = text.casefold()
+    if not plain.isascii():  # most names are, and a catalogue may have very many
+        decomposed = unicodedata.normalize("NFKD", plain)
+        kept = "".join(c for c in decomposed if not unicodedata.combining(c))
+        plain = unicodedata.normalize("NFC", kept)
+    words = re.sub(r"[\W_]+", "-", plain)
     return words[:_MAX_LENGTH].strip("-")
 
 
