@@ -24,12 +24,15 @@ from storefront.emulator import LocalPolar
 from storefront.emulator.app import Token
 from storefront.inventory import Inventory
 from storefront.polar import CheckoutLink, Discount, Organization, Product, WebhookEndpoint
+from storefront.polar.webhooks import EVENTS
 from storefront.texts import Texts
 from tests.conftest import SiteMaker
 from tests.test_cli import ok, ok_json, run
 
 SUCCESS = "https://store.example.com/shop/success?checkout_id={CHECKOUT_ID}"
+WEBHOOKS = "https://store.example.com/shop/webhooks"
 SETTINGS = {
+    "POLAR_WEBHOOK_SECRET": "whsec_of_the_endpoint",
     "SERVER_NAME": "store.example.com",
     "PREFERRED_URL_SCHEME": "https",
     "TESTING": False,
@@ -63,6 +66,7 @@ def facts(*links: CheckoutLink, **values: Any) -> Facts:
         "clock_ahead_seconds": 0.4,
         "success_url": SUCCESS,
         "server_name": "store.example.com",
+        "has_webhook_secret": True,
     }
     return Facts(**(well | values))
 
@@ -71,6 +75,12 @@ def link(**values: Any) -> CheckoutLink:
     """A good link, but for what is given."""
     base = {name: getattr(GOOD, name) for name in ("id", "url", "success_url", "products")}
     return CheckoutLink(**(base | values))
+
+
+def endpoint(**values: Any) -> WebhookEndpoint:
+    """An endpoint as it should be, but for what is given."""
+    well: dict[str, Any] = {"id": "w", "url": WEBHOOKS, "events": EVENTS}
+    return WebhookEndpoint(**(well | values))
 
 
 def codes(found: tuple[Finding, ...]) -> list[tuple[str, str]]:
@@ -193,23 +203,24 @@ SHADOW = {"utm_source": "x", "reference_id": "y"}
         (
             facts(
                 endpoints=(
-                    WebhookEndpoint(id="w", url="https://store.example.com/hook", enabled=False),
+                    endpoint(enabled=False),
                     WebhookEndpoint(id="v", url="https://other.example.com/hook", enabled=False),
                 )
             ),
-            [("note", "webhook-off")],
+            [("warning", "webhook-off")],
+        ),
+        (facts(endpoints=(endpoint(events=("order.paid",)),)), [("warning", "webhook-events")]),
+        (facts(endpoints=(endpoint(format="slack"),)), [("warning", "webhook-format")]),
+        (facts(endpoints=(endpoint(),)), []),
+        (
+            facts(endpoints=(endpoint(),), has_webhook_secret=False),
+            [("error", "webhook-secret")],
         ),
         (
-            facts(
-                endpoints=(
-                    WebhookEndpoint(
-                        id="w", url="https://store.example.com/hook", events=("order.paid",)
-                    ),
-                )
-            ),
-            [("note", "webhook-events")],
+            facts(endpoints=(endpoint(url="https://store.example.com/hook"),)),
+            [("warning", "webhook-absent")],
         ),
-        (facts(endpoints=()), [("note", "webhook-absent")]),
+        (facts(endpoints=(), has_webhook_secret=False), [("note", "webhook-absent")]),
     ],
 )
 def test_each_defect(given: Facts, expected: list[tuple[str, str]]) -> None:
@@ -259,9 +270,9 @@ def take_webhooks(polar: LocalPolar) -> None:
     made = requests.post(
         f"{polar.url}/v1/webhooks/endpoints",
         json={
-            "url": "https://store.example.com/webhooks",
+            "url": WEBHOOKS,
             "format": "raw",
-            "events": ["checkout.updated", "order.paid", "order.refunded"],
+            "events": EVENTS,
         },
         headers=polar.headers,
         timeout=5,

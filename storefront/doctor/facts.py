@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
+from urllib.parse import urljoin
 
 from storefront.inventory import Inventory
 from storefront.polar import Organization, WebhookEndpoint
@@ -53,6 +54,8 @@ class Facts:
     has_pages: bool = True
     #: This site's success page, as a link's ``success_url``.
     success_url: str | None = None
+    #: Whether ``POLAR_WEBHOOK_SECRET`` is set.
+    has_webhook_secret: bool = False
     server_name: str | None = None
     #: The class of the cache that carries the catalogue.
     cache: str = "FileSystemCache"
@@ -62,6 +65,11 @@ class Facts:
     has_secret_key: bool = True
     #: Whether a function is registered that says who is signed in.
     asks_for_visitor: bool = False
+
+    @property
+    def webhooks_url(self) -> str | None:
+        """Where this site takes webhooks: beside its success page."""
+        return None if self.success_url is None else urljoin(self.success_url, "webhooks")
 
     @property
     def is_production(self) -> bool:

@@ -7,15 +7,15 @@ from urllib.parse import urlsplit
 
 from storefront.doctor.facts import Facts, Finding, Level
 from storefront.doctor.links import link_findings
+from storefront.linkfile import same_url
 from storefront.polar import WebhookEndpoint
+from storefront.polar.webhooks import EVENTS
 
 _ORDER: dict[Level, int] = {"error": 0, "warning": 1, "note": 2}
 #: Rounding to seconds and a slow answer are no skew.
 _CLOCK_SECONDS = 30.0
 #: What keeps the catalogue to one process, or keeps nothing.
 _UNSHARED_CACHES = ("SimpleCache", "NullCache")
-#: What an endpoint has to be told of, to act on every order and on what becomes of it.
-_ORDER_EVENTS = ("checkout.updated", "order.paid", "order.refunded")
 
 
 def examine(facts: Facts) -> tuple[Finding, ...]:
@@ -155,41 +155,56 @@ def _organization(facts: Facts) -> Iterator[Finding]:
                 "Nothing, unless you embed the checkout yourself: then add the host in Polar's "
                 "dashboard (Settings).",
             )
-    if host and facts.endpoints is not None:
-        yield from _webhooks(host, facts.endpoints)
+    if facts.webhooks_url is not None and facts.endpoints is not None:
+        yield from _webhooks(facts, facts.webhooks_url, facts.endpoints)
 
 
-def _webhooks(host: str, endpoints: Sequence[WebhookEndpoint]) -> Iterator[Finding]:
-    """Notes only: the shop's pages need no webhooks, and this version takes none itself."""
-    ours = [endpoint for endpoint in endpoints if urlsplit(endpoint.url).hostname == host]
-    events = ", ".join(_ORDER_EVENTS)
+def _webhooks(facts: Facts, url: str, endpoints: Sequence[WebhookEndpoint]) -> Iterator[Finding]:
+    """A shop works without them: it looks for itself, and hears of everything later."""
+    ours = [endpoint for endpoint in endpoints if same_url(endpoint.url, url)]
+    if ours and not facts.has_webhook_secret:
+        yield Finding(
+            "error",
+            "webhook-secret",
+            "POLAR_WEBHOOK_SECRET",
+            f"Not set, although Polar sends webhooks to {url}: all of them are refused, and after "
+            "ten Polar stops.",
+            "Set it to the endpoint's secret in Polar's dashboard (Settings, Webhooks).",
+        )
     if not ours:
         yield Finding(
-            "note",
+            "warning" if facts.has_webhook_secret else "note",
             "webhook-absent",
-            host,
-            "No webhook endpoint leads to this site: it hears of an order only when the buyer "
-            "comes back to the success page.",
-            "Nothing for the shop's pages. If your site has to act on every order, add an "
-            "endpoint of your own in Polar's dashboard (Settings, Webhooks), with the events "
-            f"{events}.",
+            url,
+            "No webhook endpoint leads here: the site hears of orders, and of changes in the "
+            "catalogue, only when it looks for itself.",
+            "In Polar's dashboard (Settings, Webhooks) add an endpoint with this address and all "
+            "events of orders, refunds, checkouts, subscriptions, products, discounts and "
+            "benefits; and set POLAR_WEBHOOK_SECRET to its secret.",
         )
     for endpoint in ours:
         if not endpoint.enabled:
             yield Finding(
-                "note",
+                "warning",
                 "webhook-off",
                 endpoint.url,
                 "Polar has switched this webhook endpoint off, as it does after ten failures.",
-                "Mend what answers there and switch it on again, or delete it: Storefront itself "
-                "needs no webhooks.",
+                "See in its dashboard (Settings, Webhooks) what failed, mend it, and switch the "
+                "endpoint on again.",
             )
-        elif lacking := [event for event in _ORDER_EVENTS if event not in endpoint.events]:
+        elif endpoint.format != "raw":
             yield Finding(
-                "note",
+                "warning",
+                "webhook-format",
+                endpoint.url,
+                f"This webhook endpoint has the format {endpoint.format!r}, which is for chats.",
+                "Give it the format Raw in Polar's dashboard (Settings, Webhooks).",
+            )
+        elif lacking := [event for event in EVENTS if event not in endpoint.events]:
+            yield Finding(
+                "warning",
                 "webhook-events",
                 endpoint.url,
                 f"Polar does not tell this endpoint of {', '.join(lacking)}.",
-                "Add the events in Polar's dashboard (Settings, Webhooks), if what answers there "
-                "is to act on orders.",
+                "Add these events in Polar's dashboard (Settings, Webhooks).",
             )

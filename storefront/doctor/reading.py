@@ -97,6 +97,7 @@ def read_facts(app: Flask, state: State, *, success_url: str | None, has_pages: 
         testing=app.testing,
         raises_unknown_references=state.settings.unknown_reference == "raise",
         has_secret_key=bool(app.secret_key),
+        has_webhook_secret=bool(state.settings.webhook_secrets),
         asks_for_visitor=state.callbacks.visitor is not None,
         **values,
     )
