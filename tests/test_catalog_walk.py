@@ -43,6 +43,12 @@ class Upstream:
         rows = self.rows[(number - 1) * SIZE : number * SIZE]
         return Part(dict.fromkeys(rows, b"x"), len(self.rows), -(-len(self.rows) // SIZE))
 
+    def answer(self, ask: Ask) -> Part:
+        if ask.purpose is not Purpose.NEWEST:
+            return self.page(ask.page)
+        rows = self.rows[-SIZE:]
+        return Part(dict.fromkeys(rows, b"x"), len(self.rows), -(-len(self.rows) // SIZE))
+
     def delete(self, place: int) -> None:
         if self.rows:
             self.untouched.discard(self.rows.pop(place % len(self.rows)))
@@ -78,7 +84,7 @@ def run(
         number = choose(len(sent) + len(answered))
         if number < len(sent):
             ask = sent.pop(number)
-            answered.append((ask, upstream.page(ask.page)))
+            answered.append((ask, upstream.answer(ask)))
         else:
             walk.take(*answered.pop(number - len(sent)))
         disturb()
@@ -93,17 +99,15 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 @settings(max_examples=400)
 @given(
     count=st.integers(0, 90),
-    expected=st.sampled_from([0, 0, 3, 60, 120]),
     concurrency=st.integers(1, 9),
     span=st.sampled_from([4, 8, 64]),
     rate=st.sampled_from([0.0, 0.02, 0.1, 0.4]),
-    growth=st.sampled_from([0.0, 0.3, 0.7]),
+    growth=st.sampled_from([0.0, 0.3, 0.5]),
     near_front=st.booleans(),
     seed=st.integers(0, 2**32),
 )
 def test_nothing_is_lost(
     count: int,
-    expected: int,
     concurrency: int,
     span: int,
     rate: float,
@@ -123,7 +127,7 @@ def test_nothing_is_lost(
                 place = chance.randrange(90)
                 upstream.delete(place // 8 if near_front else place)
 
-    walk = Walk(expected, span=span)
+    walk = Walk(span)
     requests = run(walk, upstream, concurrency, chance.randrange, disturb)
     rows = list(walk.rows())
     assert upstream.untouched <= set(rows)
@@ -134,7 +138,7 @@ def test_nothing_is_lost(
     if not rate:
         assert rows == upstream.rows
         pages = -(-count // SIZE)
-        assert requests <= pages + 4 + pages // span
+        assert requests <= max(1, pages + 2 + pages // span)
 
 
 @settings(max_examples=150)
@@ -153,7 +157,7 @@ def test_nothing_is_lost_in_the_worst_order(
             if when == moment:
                 upstream.create() if place < 0 else upstream.delete(place)
 
-    walk = Walk(span=8)
+    walk = Walk(8)
     run(walk, upstream, concurrency, lambda n: data.draw(st.integers(0, n - 1)), disturb)
     assert upstream.untouched <= set(walk.rows())
 
@@ -172,8 +176,7 @@ def test_a_stretch_without_its_proof_would_lose_rows() -> None:
     """Were the witness not looked at, pages that are read at once would lose a row."""
     upstream = Upstream.of(30)
     walk = Walk()
-    walk.take(one := _next(walk), upstream.page(one.page))
-    walk.take(one := _next(walk), upstream.page(one.page))
+    walk.take(one := _next(walk), upstream.answer(one))
     asks = [_next(walk) for _ in range(9)]
     low = [(ask, upstream.page(ask.page)) for ask in asks if ask.page < 5]
     upstream.delete(0)
@@ -190,12 +193,16 @@ def test_a_stretch_without_its_proof_would_lose_rows() -> None:
 
 
 def test_deletions_everywhere_all_the_time() -> None:
-    """A list of which rows are deleted between any two answers is still read to its end."""
+    """A list that loses a row with every answer or two is still read to its end."""
     for seed in range(20):
         chance = random.Random(seed)  # noqa: S311
         upstream = Upstream.of(600)
+
+        def disturb(chance: random.Random = chance, upstream: Upstream = upstream) -> None:
+            if chance.random() < 0.3:
+                upstream.delete(chance.randrange(600))
+
         walk = Walk()
-        disturb = lambda c=chance, u=upstream: u.delete(c.randrange(600))  # noqa: E731
         requests = run(walk, upstream, 8, chance.randrange, disturb)
         assert upstream.untouched <= set(walk.rows())
         assert requests < 6 * 200
@@ -214,14 +221,14 @@ def _part(rows: Iterable[str], total: int) -> Part:
     return Part(dict.fromkeys(rows, b"x"), total, -(-total // SIZE))
 
 
-def drive(walk: Walk, answer: Callable[[int], Part], limit: int) -> int:
+def drive(walk: Walk, answer: Callable[[int], Part], limit: int) -> None:
     """Answer a walk's requests at once, one after another, until it ends or raises."""
-    for number in range(limit):
+    for _ in range(limit):
         ask = walk.next()
         assert ask is not None
         walk.take(ask, answer(ask.page))
         if walk.is_done:
-            return number
+            return
     raise AssertionError("it goes on for ever")
 
 
@@ -268,7 +275,7 @@ def test_more_bytes_than_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Records are counted in bytes, and only while they are kept."""
     monkeypatch.setattr(walking, "MAX_BYTES", 100)
     upstream = Upstream.of(99)
-    drive(Walk(), upstream.page, 1_000)
+    run(Walk(), upstream, 1, lambda _: 0, lambda: None)
     monkeypatch.setattr(walking, "MAX_BYTES", 98)
     with pytest.raises(Inconsistent, match="more bytes"):
-        drive(Walk(), upstream.page, 1_000)
+        run(Walk(), upstream, 1, lambda _: 0, lambda: None)

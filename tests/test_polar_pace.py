@@ -92,7 +92,8 @@ def test_patient_calls_keep_to_their_share() -> None:
         polite.answered(polite.turn(patient=True))
         polite.clock.now += 0.5
     hold = polite.hold(patient=True)
-    assert (hold.reason, hold.seconds) == (Reason.LIMITED, pytest.approx(35))
+    assert hold.reason is Reason.LIMITED
+    assert hold.seconds == pytest.approx(35)
     polite.clock.now += hold.seconds
     polite.answered(polite.turn(patient=True))
     assert polite.hold(patient=True).seconds == pytest.approx(0.5)

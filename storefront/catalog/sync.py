@@ -26,7 +26,7 @@ from storefront.catalog.records import (
     split_line,
 )
 from storefront.catalog.snapshot import Chunk, Snapshot
-from storefront.catalog.walk import PAGE_SIZE, Ask, Incomplete, Inconsistent, Part, Walk
+from storefront.catalog.walk import PAGE_SIZE, Ask, Incomplete, Inconsistent, Part, Purpose, Walk
 from storefront.errors import PolarNotFound, PolarRateLimited, PolarUnavailable
 from storefront.polar import CheckoutLink, Client, Page
 from storefront.polar.resource import uuid, uuids
@@ -235,7 +235,7 @@ class _List:
     """One of the lists that are walked, and what is known of it."""
 
     name: str
-    read: Callable[[int], Part]
+    read: Callable[[Ask], Part]
     look_for: Callable[[Sequence[str]], Mapping[str, bytes | None]]
     #: What was there last time, if there was one.
     before: Collection[str]
@@ -359,7 +359,7 @@ class _Reading:
 
     def _walk(self, lists: Sequence[_List], counter: _Counter) -> None:
         """Walk several lists at once, sharing the threads evenly."""
-        walks = {id(each): Walk(len(each.before)) for each in lists}
+        walks = {id(each): Walk() for each in lists}
         running = {id(each): 0 for each in lists}
         for each in lists:
             each.problem = ""
@@ -478,19 +478,25 @@ class _Reading:
         return [results[number] for number in range(count)]
 
     def _read(self, each: _List, ask: Ask) -> Part:
-        return self._tried(lambda: each.read(ask.page))
+        return self._tried(partial(each.read, ask))
 
-    def _product_page(self, number: int) -> Part:
-        page = self._client.products.list(
-            page=number, organization_id=self._organization_id, timeout=self._timeout
-        )
-        return _part(page, number, encode_product, "products")
+    def _product_page(self, ask: Ask) -> Part:
+        return self._page(self._client.products, ask, encode_product, "products")
 
-    def _link_page(self, number: int) -> Part:
-        page = self._client.checkout_links.list(
-            page=number, organization_id=self._organization_id, timeout=self._timeout
+    def _link_page(self, ask: Ask) -> Part:
+        return self._page(self._client.checkout_links, ask, self._record, "checkout links")
+
+    def _page(self, resource: Any, ask: Ask, encode: Callable[[Any], bytes], name: str) -> Part:
+        is_newest = ask.purpose is Purpose.NEWEST
+        page = resource.list(
+            page=ask.page,
+            sorting=[f"-{one}" for one in resource.sorting] if is_newest else None,
+            organization_id=self._organization_id,
+            timeout=self._timeout,
         )
-        return _part(page, number, self._record, "checkout links")
+        items = reversed(page.items) if is_newest else page.items
+        rows = {_checked(item.id): encode(item) for item in items}
+        return _part(rows, page, ask.page, name)
 
     def _record(self, link: CheckoutLink) -> bytes:
         self.sold.update([_checked(product.id) for product in link.products])
@@ -520,13 +526,12 @@ class _Reading:
                 raise failure
 
 
-def _part(page: Page[_T], number: int, encode: Callable[[_T], bytes], name: str) -> Part:
+def _part(rows: dict[str, bytes], page: Page[Any], number: int, name: str) -> Part:
     """A page's records, when what it says of itself holds together.
 
     :raises PolarUnavailable: when it does not.
     """
     total, pages = page.total_count, page.max_page
-    rows = {_checked(item.id): encode(item) for item in page}  # type: ignore[attr-defined]
     there = max(0, min(PAGE_SIZE, total - (number - 1) * PAGE_SIZE))
     if total < 0 or pages != -(-total // PAGE_SIZE) or not len(page) == len(rows) == there:
         raise _unusable(

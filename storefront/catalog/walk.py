@@ -18,7 +18,8 @@ stretch of them has a *witness*: the last row of a page behind the stretch that 
 any of the stretch was asked for. When the whole stretch has been answered, the page of the
 witness is read again. If the witness is still at its place, then nothing before it was deleted in
 between, for a place once lost is never regained, and no boundary of the stretch can have lost a
-row. That costs one request a stretch. Otherwise the stretch, and what was read beyond it, is read
+row. That costs one request a stretch. The first witness is the newest row of all, of which the
+first request tells the place. Otherwise the stretch, and what was read beyond it, is read
 again, as a shorter one; one page at a time needs no witness. Which rows stand on the page besides
 is of no importance, so the witness may be on the last page while that grows, and the last page may
 be found empty because the list has shrunk.
@@ -40,7 +41,7 @@ from typing import Final
 #: Rows on a page.
 PAGE_SIZE: Final = 100
 #: Pages that share a witness while nothing is deleted.
-SPAN: Final = 64
+SPAN: Final = 128
 #: A longer list is not believed.
 MAX_PAGES: Final = 10_000
 #: Bytes of records that a list may come to.
@@ -62,7 +63,7 @@ class Incomplete(Inconsistent):
 class Purpose(Enum):
     """What a page is asked for."""
 
-    FIRST = "how long the list is"
+    NEWEST = "the page that begins at its end, to know how long the list is"
     PAGE = "its rows"
     PROOF = "whether the witness is at its place"
     TAIL = "what was appended"
@@ -70,7 +71,10 @@ class Purpose(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one request gave: one page, and how long the list was at that moment."""
+    """What one request gave: one page, and how long the list was at that moment.
+
+    The page of the newest, for which the list is turned round, is turned back.
+    """
 
     #: Record by id, in the list's order.
     rows: Mapping[str, bytes]
@@ -102,9 +106,7 @@ class Ask:
 class Walk:
     """One reading of one list. Send what ``next`` gives, and ``take`` the answers as they come."""
 
-    def __init__(self, expected: int = 0, *, span: int = SPAN) -> None:
-        """``expected`` is how many rows there were last time, to begin near the end."""
-        self._first = max(1, -(-expected // PAGE_SIZE))
+    def __init__(self, span: int = SPAN) -> None:
         #: All rows that were seen, whether or not they are there still: what a progress bar shows.
         self.seen: set[str] = set()
         #: How many rows there were at the last answer.
@@ -126,7 +128,7 @@ class Walk:
         self._tail: dict[int, Part] = {}
         self._tail_at = 0
         self._tails = 0
-        self._requests = self._repeats = self._bytes = 0
+        self._requests = self._kept = self._bytes = 0
 
     def next(self) -> Ask | None:
         """What to ask for now; None while answers must come first, or nothing is left to ask."""
@@ -140,7 +142,7 @@ class Walk:
         if self.is_done:
             return None
         if self._cursor < 0:
-            return None if self._asked else Ask(self._first, Purpose.FIRST)
+            return None if self._asked else Ask(1, Purpose.NEWEST)
         pending = [ask.page for ask in self._asked if ask.purpose is Purpose.PAGE]
         for stretch in self._stretches:
             is_whole = stretch.left == 0 or self._cursor == 0
@@ -192,8 +194,8 @@ class Walk:
         self._asked.discard(ask)
         self._count(part)
         match ask.purpose:
-            case Purpose.FIRST:
-                self._take_first(ask.page, part)
+            case Purpose.NEWEST:
+                self._take_newest(part)
             case Purpose.PAGE:
                 self._take_page(ask.page, part)
             case Purpose.PROOF:
@@ -205,28 +207,29 @@ class Walk:
     def _count(self, part: Part) -> None:
         if part.pages > MAX_PAGES:
             raise Inconsistent(f"has {part.total:,} rows, it says, which is more than can be kept")
-        known = len(self.seen)
         self.seen.update(part.rows)
-        self._repeats += len(part.rows) - (len(self.seen) - known)
-        if self._repeats > 10 * PAGE_SIZE + 5 * len(self.seen):
+        if self._kept > 10 * PAGE_SIZE + 5 * len(self.seen):
             raise Inconsistent("repeats itself")
         if self._requests > 50 + 8 * self._last:
             raise Inconsistent("changes faster than it can be read")
 
-    def _take_first(self, page: int, part: Part) -> None:
+    def _take_newest(self, part: Part) -> None:
         self._cursor = self._last = part.pages
-        if part.pages <= 1 and part.pages <= page == 1:
+        if part.pages <= 1:
             self._rows = dict(part.rows)
             self.is_done = True
-        elif part.pages <= page:
-            # It is the last one, or all that are behind the last one.
-            self._cursor = min(page - 1, part.pages)
-            self._take_page(page, part)
+            return
+        # The last page has what is left over by the others; the witness is on it.
+        count = part.total - (part.pages - 1) * PAGE_SIZE
+        last = dict(list(part.rows.items())[-count:])
+        self._cursor -= 1
+        self._take_page(part.pages, Part(last, part.total, part.pages))
 
     def _take_page(self, page: int, part: Part) -> None:
         self._drop(page)
         self._pages[page] = part
         self._answered[page] = self._answers
+        self._kept += len(part.rows)
         self._bytes += sum(map(len, part.rows.values()))
         if self._bytes > MAX_BYTES:
             raise Inconsistent("has more bytes than can be kept")
@@ -302,6 +305,7 @@ class Walk:
     def _drop(self, page: int) -> None:
         old = self._pages.pop(page, None)
         if old is not None:
+            self._kept -= len(old.rows)
             self._bytes -= sum(map(len, old.rows.values()))
 
     def rows(self) -> dict[str, bytes]:

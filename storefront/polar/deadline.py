@@ -1,16 +1,19 @@
 """A session of ``requests`` whose connections can be cut at a deadline, whatever they are doing.
 
-``requests`` limits the time between two bytes, not the time of a call. Here each call has a
-watchdog that shuts its sockets down: amid a look-up of the name, a handshake, the headers or
+``requests`` limits the time between two bytes, not the time of a call. Here a watchdog shuts the
+sockets of each call down at its deadline: amid a look-up of the name, a handshake, the headers or
 the body.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import os
 import socket
 import threading
 import time
+import weakref
 from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -23,24 +26,21 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from storefront.polar.servers import POLAR_VERSION
 
+#: How long the watchdog's thread waits for another call before it ends.
+_IDLE_SECONDS = 30.0
+
 
 class Watch:
-    """The watchdog of one call."""
+    """The watch over one call."""
 
     def __init__(self, wires: Wires, seconds: float) -> None:
         self._wires = wires
         self._over = False
         self.expired = False
         self.ends_at = time.monotonic() + seconds
-        self._timer = threading.Timer(seconds, self._expire)
-        self._timer.name = "storefront-deadline"
-        self._timer.daemon = True
 
-    def start(self) -> None:
-        """Let the time run."""
-        self._timer.start()
-
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """End the call, if it has not ended."""
         with self._wires.lock:
             if not self._over:
                 self.expired = True
@@ -48,11 +48,63 @@ class Watch:
 
     def finish(self) -> bool:
         """End the watch; True when the deadline had passed."""
-        self._timer.cancel()
         with self._wires.lock:
             self._over = True
             self._wires.prune()
             return self.expired
+
+
+class Watchdog:
+    """One thread that ends calls at their deadlines, however many there are.
+
+    Started by the first call, and over when there was none for a while. A thread for each call
+    would cost the call some milliseconds on a busy machine: its start is waited for.
+    """
+
+    def __init__(self) -> None:
+        self._start_process()
+
+    def _start_process(self) -> None:
+        # Neither the thread nor a lock that another thread held is of use after a fork.
+        self._changed = threading.Condition()
+        self._watches: list[tuple[float, int, weakref.ref[Watch]]] = []
+        self._numbers = itertools.count()
+        self._is_running = False
+        self._process = os.getpid()
+
+    def watch(self, watch: Watch) -> None:
+        """Have a watch expire at its time; one that nobody holds any more is forgotten."""
+        if self._process != os.getpid():
+            self._start_process()
+        entry = (watch.ends_at, next(self._numbers), weakref.ref(watch))
+        with self._changed:
+            heapq.heappush(self._watches, entry)
+            if not self._is_running:
+                self._is_running = True
+                threading.Thread(target=self._run, name="storefront-deadline", daemon=True).start()
+            elif self._watches[0] is entry:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        idle_until = time.monotonic() + _IDLE_SECONDS
+        while True:
+            due: list[Watch] = []
+            with self._changed:
+                now = time.monotonic()
+                while self._watches and self._watches[0][0] <= now:
+                    watch = heapq.heappop(self._watches)[2]()
+                    due += [] if watch is None else [watch]
+                if self._watches:
+                    idle_until = now + _IDLE_SECONDS
+                elif not due and now >= idle_until:
+                    self._is_running = False
+                    return
+                if not due:
+                    until = self._watches[0][0] if self._watches else idle_until
+                    self._changed.wait(until - now)
+            for watch in due:
+                watch.expire()
+            del due
 
 
 class Wires:
@@ -63,15 +115,16 @@ class Wires:
     let go of a connection whose body is still being read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watchdog: Watchdog) -> None:
         self.lock = threading.Lock()
+        self._watchdog = watchdog
         self._handles: list[tuple[HTTPConnection, socket.socket]] = []
         self._watch: Watch | None = None
 
     def watch(self, seconds: float) -> Watch:
         """Start the watch of a call."""
         self._watch = watch = Watch(self, seconds)
-        watch.start()
+        self._watchdog.watch(watch)
         return watch
 
     def remaining(self) -> float:
@@ -225,10 +278,16 @@ class _Adapter(HTTPAdapter):
 class Session(requests.Session):
     """A session for one call at a time, of the process that made it."""
 
-    def __init__(self, user_agent: str, proxy_url: str | None, ca_bundle: str | None) -> None:
+    def __init__(
+        self,
+        watchdog: Watchdog,
+        user_agent: str,
+        proxy_url: str | None,
+        ca_bundle: str | None,
+    ) -> None:
         super().__init__()
         self.pid = os.getpid()
-        self.wires = Wires()
+        self.wires = Wires(watchdog)
         self.trust_env = False
         self.headers.clear()
         self.headers["Accept"] = "application/json"

@@ -1,9 +1,9 @@
 """One HTTP exchange with Polar: a deadline that holds, a body that ends, errors that help.
 
 ``requests`` limits the time between two bytes, not the time of a call: a server that sends a
-byte every 100 ms keeps its caller for ever. So each call has a watchdog that shuts its
-connection down at the deadline, in whatever state it is, and a call whose watchdog fired has
-failed whatever came back: a connection cut amid the headers reads as a 200 without a body.
+byte every 100 ms keeps its caller for ever. So a watchdog shuts each call's connection down at the
+deadline, in whatever state it is, and a call whose deadline has passed has failed whatever came
+back: a connection cut amid the headers reads as a 200 without a body.
 
 When a call is sent, and whether it is sent at all, is the business of the `pace`.
 
@@ -33,7 +33,7 @@ from storefront.errors import (
     PolarError,
     PolarUnavailable,
 )
-from storefront.polar.deadline import Session
+from storefront.polar.deadline import Session, Watchdog
 from storefront.polar.failures import (
     FAILURES,
     Call,
@@ -157,6 +157,7 @@ class Transport:
         # request would never use one twice. Appending to and popping from a deque is atomic.
         self._idle: deque[Session] = deque()
         self._large_body = threading.Lock()
+        self._watchdog = Watchdog()
         # For a transport that nobody closed.
         weakref.finalize(self, _close_all, self._idle)
 
@@ -311,7 +312,7 @@ class Transport:
             try:
                 session = self._idle.pop()
             except IndexError:
-                return Session(self._user_agent, self._proxy_url, self._ca_bundle)
+                return Session(self._watchdog, self._user_agent, self._proxy_url, self._ca_bundle)
             if session.pid == os.getpid():
                 return session
             # After a fork both processes would read the answers from one connection.
