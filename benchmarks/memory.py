@@ -23,10 +23,10 @@ _FEW: Final = 500
 _RESIDENT: Final = """
 import gc, json, os, sys, time
 
-def tell():
+def tell(kept=0):
     gc.collect()
     status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-    print(json.dumps([int(status[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM")]))
+    print(json.dumps([int(status["VmRSS"].split()[0]) * 1024, kept]))
 
 url, folder, mode = sys.argv[1:4]
 """
@@ -42,10 +42,10 @@ if mode == "sync":
 deadline = time.monotonic() + 120
 while app.test_client().get("/shop/").status_code == 503 and time.monotonic() < deadline:
     time.sleep(0.1)
-assert len(storefront.get_state(app).catalog.current()) == int(sys.argv[5])
-if mode == "sync":
-    time.sleep(1)
-tell()
+store = storefront.get_state(app).catalog
+assert len(store.current()) == int(sys.argv[5])
+time.sleep(1)
+tell(sum(len(chunk.content) for chunk in store.snapshot().chunks()))
 """
 _DICTS: Final = """
 import requests
@@ -111,9 +111,8 @@ def _of_shop(many: int) -> tuple[float, float, float]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             with upstream(products) as url:
-                resident["sync", products] = _run(_SHOP, url, folder, "sync", products)
-            resident["load", products] = _run(_SHOP, url, folder, "load", products)
-            kept = sum(file.stat().st_size for file in folder.glob("storefront-cache/*"))
+                resident["sync", products], _ = _run(_SHOP, url, folder, "sync", products)
+            resident["load", products], kept = _run(_SHOP, url, folder, "load", products)
     grown = {
         mode: (resident[mode, many] - resident[mode, _FEW]) / (many - _FEW)
         for mode in ("sync", "load")
@@ -125,14 +124,15 @@ def _growth(script: str, products: int) -> float:
     resident = []
     for count in (_FEW, products):
         with upstream(count) as url:
-            resident.append(_run(script, url, Path(), "", count))
+            resident.append(_run(script, url, Path(), "", count)[0])
     return (resident[1] - resident[0]) / (products - _FEW)
 
 
-def _run(script: str, url: str, folder: Path, mode: str, products: int) -> int:
+def _run(script: str, url: str, folder: Path, mode: str, products: int) -> tuple[int, int]:
+    """The resident set, and what the records of a shop's catalogue come to, in bytes."""
     arguments = (url, str(folder), mode, TOKEN, str(products))
-    resident, _ = fresh("-c", _RESIDENT + script, *arguments)
-    return int(resident)
+    resident, kept = fresh("-c", _RESIDENT + script, *arguments)
+    return resident, kept
 
 
 if __name__ == "__main__":
