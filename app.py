@@ -16,7 +16,14 @@ from typing import Any
 from flask import Flask, render_template, request
 from werkzeug.serving import run_simple
 
-from storefront import CatalogUnavailable, ConfigurationError, Receipt, Storefront, Visitor
+from storefront import (
+    CatalogUnavailable,
+    ConfigurationError,
+    Fulfilment,
+    Receipt,
+    Storefront,
+    Visitor,
+)
 
 HERE = Path(__file__).parent
 shop = Storefront()
@@ -60,10 +67,16 @@ def signed_in() -> Visitor | None:
     return Visitor(email=email) if email else None
 
 
+@shop.on_order
+def deliver(fulfilment: Fulfilment) -> None:
+    """What this site does for an order, once: here it only says so in the log."""
+    order = fulfilment.order
+    logging.getLogger("demo").info("Order %s fulfilled: %s", order.order_id, order.product_name)
+
+
 @shop.on_success
 def thank(receipt: Receipt) -> dict[str, str]:
-    """What this site does for a buyer: here it only says so, on the page and in the log."""
-    logging.getLogger("demo").info("Order %s paid: %s", receipt.order_id, receipt.product_name)
+    """What this site adds to the page that the buyer comes back to."""
     return {"thanks": f"This line was added by the site's own callback for {receipt.product_name}."}
 
 

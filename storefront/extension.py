@@ -223,11 +223,15 @@ class Storefront:
         return function
 
     @overload
-    def on_success(self, function: SuccessCallback, /) -> SuccessCallback: ...
+    def on_success(self, function: SuccessCallback, /) -> SuccessCallback:
+        """As ``@shop.on_success``."""
+
     @overload
     def on_success(
         self, /, *, every_time: bool = False
-    ) -> Callable[[SuccessCallback], SuccessCallback]: ...
+    ) -> Callable[[SuccessCallback], SuccessCallback]:
+        """As ``@shop.on_success(every_time=True)``."""
+
     def on_success(
         self, function: SuccessCallback | None = None, /, *, every_time: bool = False
     ) -> SuccessCallback | Callable[[SuccessCallback], SuccessCallback]:
