@@ -127,7 +127,7 @@ class Site:
 def measure(quick: bool) -> Sequence[Row]:
     """The rows of the table; a few seconds when ``quick``, else some minutes."""
     many = 500 if quick else _MANY
-    rounds = 20 if quick else 200
+    rounds = 3 if quick else 200
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         few = stack.enter_context(_sites(_FEW, folder / "few"))
@@ -310,7 +310,7 @@ def _instead(site: Site, rounds: int, stack: ExitStack) -> Iterator[Row]:
     contenders |= {name: rendered.call(f"/kept/{name}/{{slug}}") for name in caches}
     took = _timed(contenders, rounds)
     for name, what in (
-        ("rendered", "… instead: the template rendered each time"),
+        ("rendered", "… instead: Jinja each time"),
         ("SimpleCache", "… instead: Flask-Caching `@cached`, SimpleCache"),
         ("Redis", "… instead: Flask-Caching `@cached`, Redis"),
     ):
@@ -357,7 +357,7 @@ def _one_button(site: Site, rounds: int) -> Iterator[Row]:
         "… with its HTML: the macro `buy_button`",
         _micro(took["macro"]),
         took["macro"] / took["hand"],
-        "a macro with `|urlencode`",
+        "a macro with the filter `urlencode`",
     )
 
 

@@ -265,7 +265,7 @@ def test_under_another_name(reference_polar: LocalPolar, make_site: SiteMaker) -
 
 
 def add_products(polar: LocalPolar, count: int) -> None:
-    """Have that many further products, as simple as can be, for sale."""
+    """Have that many further products for sale."""
     store = polar.store
     template = next(each for each in store.products.values() if each["name"] == "Pro Monthly")
     for number in range(count):

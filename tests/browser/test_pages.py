@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page
 from tests.browser.driving import DECLINED_CARD, GOOD_CARD, assert_fits, fill_checkout, pay
 from tests.browser.staging import Stage, serving, site_for, staged
 from tests.demo_processes import free_port
+from tests.test_pages import add_products
 
 pytestmark = pytest.mark.browser
 
@@ -75,6 +76,23 @@ def test_a_shop_in_no_design_but_its_own(page: Page, plain_stage: Stage, path: s
     """The shop's own layout, for sites that have none."""
     page.goto(f"{plain_stage.shop_url}{path.replace('nothing', 'products/nothing')}")
     look_over(page)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_large_shop(page: Page, tmp_path: Path, plain: bool) -> None:
+    """The first, a middle and the last page of a catalogue, by their links; and one too far."""
+    with staged(tmp_path, plain=plain) as stage:
+        add_products(stage.polar, 50)
+        page.goto(stage.shop_url)
+        look_over(page)
+        for number in (2, 3):
+            page.get_by_role("link", name="Next page").click()
+            page.get_by_text(f"Page {number} of 3").wait_for()
+            look_over(page)
+        page.get_by_role("link", name="Previous page").click()
+        page.wait_for_url("**/shop/?page=2")
+        page.goto(f"{stage.shop_url}?page=4")
+        look_over(page)
 
 
 @pytest.mark.parametrize("where", ["demo", "plain"])
