@@ -459,7 +459,7 @@ class CatalogStore:
         try:
             with self._publishing.turn(despite_pause=True):
                 for _ in range(2):  # the second look is at what the first one wrote
-                    seen = tier.see(2**62)
+                    seen = tier.see(held.snapshot.serial - 1)
                     if seen is not None and seen.serial >= held.snapshot.serial:
                         del self._owed[tier.what]
                         return
@@ -565,10 +565,8 @@ class CatalogStore:
                     except Overtaken:
                         if self._look_past_cache():
                             continue
-                    try:
-                        self._cache.write(snapshot)
-                    except Silent:
-                        self._owe(self._cache)
+                        self._write(self._database, snapshot)
+                    self._write(self._cache, snapshot)
                     self._take(snapshot, "Polar")
                     return report
         except Taken as taken:
@@ -576,6 +574,12 @@ class CatalogStore:
         raise CatalogUnavailable(
             "The catalogue is being published by several machines at once.", retry_after=2.0
         )
+
+    def _write(self, tier: CacheTier | DatabaseTier, snapshot: Snapshot) -> None:
+        try:
+            tier.write(snapshot, despite_newer=True)
+        except Silent:
+            self._owe(tier)
 
     def _look_past_cache(self) -> bool:
         """Take what the database has, which is newer; gives False when that can't be used."""

@@ -184,7 +184,6 @@ class CacheTier(Tier):
             if stamp is None:
                 return None
             if stamp.serial <= above:
-                self.found_good()
                 return Seen(stamp.serial, None)
             manifest = self._texts([stamp.manifest]).get(stamp.manifest)
             return None if manifest is None else Seen(stamp.serial, manifest)
@@ -198,8 +197,8 @@ class CacheTier(Tier):
         except Silent:
             return {}
 
-    def write(self, snapshot: Snapshot) -> None:
-        """Keep the snapshot there: its pieces first, the stamp last.
+    def write(self, snapshot: Snapshot, *, despite_newer: bool = False) -> None:
+        """Keep the snapshot there: its pieces first, the stamp last, whatever was there.
 
         :raises Silent: when it does not answer.
         """
@@ -343,10 +342,10 @@ class DatabaseTier(Tier):
         except Silent:
             return {}
 
-    def write(self, snapshot: Snapshot) -> None:
+    def write(self, snapshot: Snapshot, *, despite_newer: bool = False) -> None:
         """Keep the snapshot there: the last of its transactions makes it the one that counts.
 
-        :raises Overtaken: when it has one that is as new.
+        :raises Overtaken: when it has one that is as new, unless that is known to be no good.
         :raises Silent: when it does not answer.
         """
         manifest = snapshot.manifest()
@@ -373,7 +372,8 @@ class DatabaseTier(Tier):
                         .where(mine)
                         .with_for_update()
                     ).one()
-                    if row.serial >= snapshot.serial and _is_manifest(row.manifest):
+                    is_newer = row.serial >= snapshot.serial and _is_manifest(row.manifest)
+                    if is_newer and not despite_newer:
                         raise Overtaken
                     before = _chunk_names(bytes(row.manifest))
                     connection.execute(catalogs.update().where(mine).values(values))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -204,6 +205,7 @@ class Database:
             if self._engine is None:
                 self._engine = self._open()
                 self._process = os.getpid()
+                weakref.finalize(self, _dispose, self._engine, os.getpid()).atexit = False
             return self._engine
 
     def _open(self) -> sa.Engine:
@@ -241,6 +243,12 @@ class Database:
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
+
+
+def _dispose(engine: sa.Engine, process: int) -> None:
+    """Close the connections of a database that nobody has any more."""
+    if process == os.getpid():
+        engine.dispose()
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
