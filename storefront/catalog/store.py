@@ -158,7 +158,8 @@ class CatalogStore:
         self._asked = True
         if self._watcher is None:
             self._start_watcher()
-        return self._catalog or self._wait_for_first()
+        catalog = self._catalog  # which is false when it is empty
+        return catalog if catalog is not None else self._wait_for_first()
 
     def loaded(self) -> Catalog | None:
         """The catalogue in memory, or None; never waits, never reads."""
