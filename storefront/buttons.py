@@ -232,7 +232,12 @@ def without(brought: dict[str, str], given: frozenset[str]) -> dict[str, str]:
 def tell_local_polar(state: State) -> None:
     """Have the links of the local Polar beside the site lead back to this shop."""
     if state.embedded is not None:
-        state.embedded.follow_site(success_url(), page_url("catalog", external=True))
+        state.embedded.follow_site(
+            success_url(),
+            page_url("catalog", external=True),
+            webhook_url=page_url("webhooks", external=True),
+            webhook_secret=state.settings.webhook_secrets[0],
+        )
 
 
 def _utm_arguments(utm: Mapping[str, str | None]) -> dict[str, str | None]:

@@ -26,6 +26,7 @@ from typing import IO, Any
 import requests
 
 from storefront.errors import ConfigurationError
+from storefront.secret import Secret
 
 _START_SECONDS = 15.0
 _LEAVE_AFTER_SECONDS = 3.0
@@ -67,8 +68,15 @@ class EmbeddedPolar:
                 raise
         return cls(url, lock)
 
-    def follow_site(self, success_url: str | None, return_url: str | None) -> None:
-        """Have the demo store's links lead back to where this site is served.
+    def follow_site(
+        self,
+        success_url: str | None,
+        return_url: str | None,
+        *,
+        webhook_url: str | None,
+        webhook_secret: Secret,
+    ) -> None:
+        """Have the demo store's links lead back to where this site is served, and webhooks come.
 
         Only a request tells the address, so it is said with the buttons that are shown; and said
         again, because other sites and other workers tell the same local Polar theirs.
@@ -83,7 +91,12 @@ class EmbeddedPolar:
             with _session() as session:
                 session.post(
                     f"{self.url}/local/site",
-                    json={"success_url": success_url, "return_url": return_url},
+                    json={
+                        "success_url": success_url,
+                        "return_url": return_url,
+                        "webhook_url": webhook_url,
+                        "webhook_secret": webhook_secret.reveal(),
+                    },
                     timeout=2,
                 )
         except requests.RequestException:

@@ -20,6 +20,8 @@ PreparedPages = Literal["auto", "always", "never"]
 
 #: What the local Polar accepts when no token is configured. It guards nothing: no money moves.
 LOCAL_TOKEN: Final = "polar_oat_local"  # noqa: S105
+#: What it signs its webhooks with then.
+LOCAL_WEBHOOK_SECRET: Final = "whsec_local"  # noqa: S105
 
 #: Typed so that a policy of the site's own may stand in its place.
 _STRICT: bool | str = True
@@ -136,7 +138,8 @@ class Settings:
             compress_pages=read("STOREFRONT_COMPRESS_PAGES", _boolean, True),
             cache_dir=read("STOREFRONT_CACHE_DIR", _path, None),
             database_url=read("STOREFRONT_DATABASE_URL", _database_url, None),
-            webhook_secrets=read("POLAR_WEBHOOK_SECRET", _webhook_secrets, ()),
+            webhook_secrets=read("POLAR_WEBHOOK_SECRET", _webhook_secrets, ())
+            or ((Secret(LOCAL_WEBHOOK_SECRET),) if embedded else ()),
             reconcile_seconds=read("STOREFRONT_RECONCILE_SECONDS", _whole_number, 300),
             locale=read("STOREFRONT_LOCALE", _locale, "en"),
             unknown_reference=read("STOREFRONT_UNKNOWN_REFERENCE", _unknown_reference, "auto"),

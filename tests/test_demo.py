@@ -181,6 +181,26 @@ def test_the_site_tells_polar_where_it_is(shop: Demo) -> None:
     assert "Thank you" in purchase(site, "starter-templates").text
 
 
+def test_a_change_in_polar_is_on_the_page(shop: Demo) -> None:
+    """The local Polar tells the site of it by webhook, long before the catalogue is too old."""
+    browse(f"{shop.url}/shop/")
+    polar = shop.polar_url
+    headers = {"Authorization": "Bearer polar_oat_local"}
+    listed = requests.get(f"{polar}/v1/products/", headers=headers, timeout=10).json()["items"]
+    found = next(item for item in listed if item["name"] == "Northlight for Desktop")
+    address = f"{polar}/v1/products/{found['id']}"
+    try:
+        requests.patch(
+            address, json={"name": "Southlight for Desktop"}, headers=headers, timeout=10
+        )
+        wait_until(lambda: "Southlight" in browse(f"{shop.url}/shop/").text, 20, "the new name")
+    finally:
+        requests.patch(
+            address, json={"name": "Northlight for Desktop"}, headers=headers, timeout=10
+        )
+    wait_until(lambda: "Southlight" not in browse(f"{shop.url}/shop/").text, 20, "the old name")
+
+
 def test_the_reloader(tmp_path: Path) -> None:
     """``flask run --debug`` picks up a change, and forgets no order over it."""
     with demo(tmp_path, FLASK) as running:

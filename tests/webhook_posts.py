@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 from storefront.emulator.signatures import KeyStyle, sign, signing_key
@@ -134,28 +135,25 @@ def _signatures(source: random.Random, value: str) -> str:
 def odd_body(source: random.Random) -> bytes:
     """A body that is no webhook's, or hardly."""
     whole = body(name=source.choice(["é", "\ud800", "\x00", "x" * 1000]))
-    return source.choice(
-        [
-            lambda: b"",
-            lambda: source.randbytes(source.randint(0, 300)),
-            lambda: whole[: source.randint(0, len(whole))],
-            lambda: _flipped(source, whole),
-            lambda: b"[" * source.randint(1, 5000),
-            lambda: b'{"a":' * source.randint(1, 5000),
-            lambda: source.choice(
-                [b"null", b"[]", b'"x"', b"1e999", b"NaN", b"\xef\xbb\xbf{}", b"{}"]
-            ),
-            lambda: json.dumps({"type": _oddity(source), "data": {}}).encode(),
-            lambda: json.dumps({"type": "order.paid", "data": _oddity(source)}).encode(),
-            lambda: json.dumps(
-                {"type": "order.paid", "timestamp": _oddity(source), "data": {}}
-            ).encode(),
-            lambda: json.dumps(
-                {"type": "product.updated", "data": {"id": _oddity(source)}}
-            ).encode(),
-            lambda: b'{"type":"a","data":{},"n":' + b"9" * source.randint(1, 9000) + b"}",
-        ]
-    )()
+    made: list[Callable[[], bytes]] = [
+        lambda: b"",
+        lambda: source.randbytes(source.randint(0, 300)),
+        lambda: whole[: source.randint(0, len(whole))],
+        lambda: _flipped(source, whole),
+        lambda: b"[" * source.randint(1, 5000),
+        lambda: b'{"a":' * source.randint(1, 5000),
+        lambda: source.choice([b"null", b"[]", b'"x"', b"1e999", b"NaN", b"\xef\xbb\xbf{}", b"{}"]),
+        lambda: _encoded(type=_oddity(source), data={}),
+        lambda: _encoded(type="order.paid", data=_oddity(source)),
+        lambda: _encoded(type="order.paid", timestamp=_oddity(source), data={}),
+        lambda: _encoded(type="product.updated", data={"id": _oddity(source)}),
+        lambda: b'{"type":"a","data":{},"n":' + b"9" * source.randint(1, 9000) + b"}",
+    ]
+    return source.choice(made)()
+
+
+def _encoded(**content: Any) -> bytes:
+    return json.dumps(content).encode()
 
 
 def _flipped(source: random.Random, content: bytes) -> bytes:

@@ -47,6 +47,8 @@ def _number(value: Any, loc: Loc) -> float:
 _SITE: Final = (
     Field("success_url", text(at_least=1)),
     Field("return_url", nullable(text()), None),
+    Field("webhook_url", nullable(text(at_least=1)), None),
+    Field("webhook_secret", nullable(text(at_least=1)), None),
 )
 _FAULTS: Final = (Field("faults", list_of(text(at_least=1))),)
 _PURCHASE: Final = (
@@ -124,6 +126,8 @@ def _health(services: Services, request: Request, values: Mapping[str, str]) -> 
 def _move_site(services: Services, request: Request, values: Mapping[str, str]) -> Response:
     site = read_object(_body(request), _SITE, ("body",))
     services.store.move_site(success_url=site["success_url"], return_url=site["return_url"])
+    if site["webhook_url"] is not None and site["webhook_secret"] is not None:
+        services.webhooks.keep(Webhook(site["webhook_url"], site["webhook_secret"]))
     return Response(status=204)
 
 

@@ -142,6 +142,16 @@ class Webhooks:
         self._start()
         return endpoint
 
+    def keep(self, webhook: Webhook) -> None:
+        """Deliver to an endpoint of that address, with that secret, whether or not it is new."""
+        with self._store.lock:
+            for id, endpoint in self._store.webhook_endpoints.items():
+                if endpoint["url"] == webhook.url:
+                    endpoint.update(secret=webhook.secret, enabled=True)
+                    self._settings[id] = webhook
+                    return
+            self.add(webhook)
+
     def remove_all(self) -> None:
         """Deliver nothing any more, until there is an endpoint again."""
         with self._store.lock:

@@ -19,6 +19,8 @@ from tests.demo_processes import ROOT, environment, free_port, is_listening, sto
 from tests.faults.harness import Figure
 from tests.webhook_posts import SECRET, body, signed
 
+#: Sent before the measurement.
+_FIRST = 8
 _TYPES = ("order.paid", "order.updated", "checkout.updated", "subscription.updated", "customer.new")
 
 
@@ -81,8 +83,11 @@ class _Load:
         self._answers: Counter[int] = Counter()
 
     def run(self, count: int, pause: float) -> None:
-        """Send them at their times; the first, which opens the database, is none of them."""
-        self._send(requests.Session(), "customer.first")
+        """Send them at their times; the first, which open the database, are none of them."""
+        with requests.Session() as session:
+            for _ in range(_FIRST):
+                self._send(session, "customer.new")
+        time.sleep(1)
         self._took.clear()
         self._answers.clear()
         numbers = iter(range(count))
@@ -111,12 +116,13 @@ class _Load:
         median, late = took[len(took) // 2], took[int(len(took) * 0.99)]
         return Figure(
             f"{len(took)} webhooks, median {median * 1000:.0f} ms, p99 {late * 1000:.0f} ms, "
-            f"longest {took[-1] * 1000:.0f} ms, {kept - 1} kept, answers {dict(self._answers)}",
+            f"longest {took[-1] * 1000:.0f} ms, {kept - _FIRST} kept, "
+            f"answers {dict(self._answers)}",
             "p99 < 200 ms, none over 2 s, all 202 and kept",
             kept=late < 0.2
             and took[-1] < 2
             and set(self._answers) == {202}
-            and kept == len(took) + 1,
+            and kept == len(took) + _FIRST,
         )
 
     def _send(self, session: requests.Session, type: str, due: float | None = None) -> None:

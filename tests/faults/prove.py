@@ -14,7 +14,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from tests.faults import lying, outage, reading, refreshing, spoiling, waiting
+from tests.faults import (
+    acknowledging,
+    hostile,
+    lying,
+    outage,
+    reading,
+    refreshing,
+    spoiling,
+    waiting,
+)
 from tests.faults.harness import Figure
 from tests.services import PostgreSQLServer, RedisServer
 
@@ -98,6 +107,11 @@ def _postgresql(folder: Path) -> Figure:
         return spoiling.postgresql_server(folder, server, pause=5)
 
 
+def _acknowledged_postgresql(folder: Path) -> Figure:
+    with PostgreSQLServer() as server:
+        return acknowledging.acknowledged(folder, seconds=120, url=server.create_database())
+
+
 PROOFS: Final[dict[str, Proof]] = {
     "R1-outage": lambda f: outage.outage(f, requests=100_000, restarts=200),
     "R1-log": lambda f: outage.log_of_an_outage(f, preload=False, seconds=30),
@@ -117,7 +131,10 @@ PROOFS: Final[dict[str, Proof]] = {
     "R6-takeover-redis": _takeover_redis,
     "R6-takeover-postgresql": _takeover_postgresql,
     "R7-waiting": lambda f: waiting.waiting(f, warm=1_000, cold=20, success=20),
+    "R8-sqlite": lambda f: acknowledging.acknowledged(f, seconds=120),
+    "R8-postgresql": _acknowledged_postgresql,
     "R9-lying": lambda f: lying.lying(f, megabytes=[10, 100, 1000], seconds=120),
+    "S5-webhooks": lambda f: hostile.hostile_webhooks(f, headers=1_000_000, bodies=100_000),
 }
 
 
