@@ -162,7 +162,8 @@ def bench(polar: ShopPolar, folder: Path, url: str = "", **registered: Any) -> I
         with each.writing() as connection:
             connection.execute(jobs.delete())
     give_up = time.monotonic() + 30
-    while any(thread.name.startswith("storefront") for thread in threading.enumerate()):
+    works = ("storefront-work", "storefront-order", "storefront-refund")
+    while any(thread.name.startswith(works) for thread in threading.enumerate()):
         assert time.monotonic() < give_up, "the queues' threads do not end"
         time.sleep(0.05)
     client.close()

@@ -320,3 +320,15 @@ def test_lost_work_is_found_again(sqlite: Bench) -> None:
     assert sqlite.reconciliation.look().due == 1
     sqlite.work()
     assert sqlite.noted() == [order_id]
+
+
+def test_news_that_can_not_be_read(sqlite: Bench) -> None:
+    """A body that has changed its shape has the order read; one of no order is left alone."""
+    order_id = str(sqlite.bought().order_id)
+    sqlite.desk.hear("order.paid", {"id": order_id, "total_amount": "changed"})
+    for odd in ({}, {"id": "x"}, {"id": None}, {"id": ["x"]}):
+        sqlite.desk.hear("order.paid", odd)
+        sqlite.desk.hear("refund.created", odd)
+    sqlite.work()
+    assert sqlite.noted() == [order_id]
+    assert [each.entry.order_id for each in sqlite.desk.standings()] == [order_id]

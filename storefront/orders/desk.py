@@ -20,6 +20,7 @@ import msgspec
 from storefront.database import Database
 from storefront.errors import (
     PolarForbidden,
+    PolarNotFound,
     PolarRateLimited,
     PolarUnauthorized,
     PolarUnavailable,
@@ -34,6 +35,7 @@ from storefront.orders.fulfilment import (
 from storefront.orders.ledger import Entry, Ledger, Recorded, Via, Wanted
 from storefront.orders.receipt import Receipt, make_receipt
 from storefront.polar import Client, Order
+from storefront.polar.resource import uuid
 from storefront.work import Job, Postpone, Waiting, WorkQueue
 
 if TYPE_CHECKING:
@@ -148,8 +150,9 @@ class OrderDesk:
         self._organization_id = organization_id
         self._server = client.server.api_url
         self.ledger = Ledger(self._server, datetime.now(UTC))
-        queue.register(FULFIL, self._fulfil, attempts=ATTEMPTS)
-        queue.register(TELL_REFUND, self._tell_of_refund, attempts=ATTEMPTS)
+        # One at a time: what a kill cuts short, and may be done twice outside, is one order.
+        queue.register(FULFIL, self._fulfil, at_once=1, attempts=ATTEMPTS)
+        queue.register(TELL_REFUND, self._tell_of_refund, at_once=1, attempts=ATTEMPTS)
         inbox.register(LOOK, self._look)
         for what, kind in _TELL.items():
             queue.register(kind, partial(self._tell, what))
@@ -160,15 +163,24 @@ class OrderDesk:
         :raises DatabaseUnavailable: when it can't be written down.
         :raises Postpone: when Polar has to be asked, and can't be.
         """
-        if event.startswith("refund."):
-            # It does not say how much is refunded by now, only how much this time.
-            order_id = data.get("order_id")
-            if isinstance(order_id, str):
-                self.take([self._ask(order_id)], via="webhook")
+        # A refund does not say how much is refunded by now, only how much this time.
+        is_refund = event.startswith("refund.")
+        try:
+            order_id = uuid("id", data.get("order_id" if is_refund else "id"))
+            order = None if is_refund else msgspec.convert(data, Order)
+        except msgspec.ValidationError:  # a ValueError, too
+            order = None
+        except ValueError:
+            logger.warning("A webhook %s was of no order, and is left alone.", event)
             return
-        order = msgspec.convert(data, Order, strict=False)
-        # What is kept until the work is done is what the work needs.
-        self.take([order], via="webhook", trusted=False, keep=True)
+        if order is not None:
+            # What is kept until the work is done is what the work needs.
+            self.take([order], via="webhook", trusted=False, keep=True)
+            return
+        try:
+            self.take([self._ask(order_id)], via="webhook")
+        except PolarNotFound:
+            logger.warning("A webhook %s was of an order that Polar does not have.", event)
 
     def saw_paid(self, order: Order, checkout_id: str) -> bool:
         """Take the success page's news; gives whether the page shows it for the first time.
