@@ -218,6 +218,8 @@ class Site:
     preload: bool = False
     clock: Clock | None = None
     redis_url: str | None = None
+    #: What makes the app.
+    app: str = "tests.faults.site:create_app()"
     #: Settings of the shop.
     settings: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
@@ -274,7 +276,7 @@ class Site:
     def start(self) -> None:
         """Serve it, and wait until it answers; its shop may be cold."""
         command = [
-            *(sys.executable, "-m", "gunicorn", "tests.faults.site:create_app()"),
+            *(sys.executable, "-m", "gunicorn", self.app),
             *("--bind", f"127.0.0.1:{self.port}", "--worker-class", "gthread"),
             *("--workers", str(self.workers), "--threads", str(self.threads)),
             # The master counts a worker's silence by the clock that is set ahead.
@@ -359,7 +361,7 @@ class Site:
         """Run `flask storefront` with these arguments, on this machine."""
         return subprocess.run(
             [
-                *(sys.executable, "-m", "flask", "--app", "tests.faults.site:create_app()"),
+                *(sys.executable, "-m", "flask", "--app", self.app),
                 *("storefront", *arguments),
             ],
             cwd=self.folder,
