@@ -39,7 +39,7 @@ _T = TypeVar("_T")
 
 #: How often a list is walked, and a request is made, before it is given up.
 _WALKS: Final = 3
-_TRIES: Final = 6
+_TRIES: Final = 5
 #: The same before there was any answer: whoever waits for the first catalogue is told soon.
 _TRIES_AT_FIRST: Final = 3
 #: The same for requests that Polar answers with a 429: each of them is waited out.
