@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import threading
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ from markupsafe import Markup
 
 from storefront.catalog.addresses import is_web_address
 from storefront.catalog.description import render_description, summarize
+from storefront.catalog.forking import forking
 from storefront.catalog.index import Index, is_listed
 from storefront.catalog.pricing import (
     Pricing,
@@ -38,14 +37,6 @@ LINK_METADATA_KEY = "storefront"
 _SHOWN = 20
 #: How many products are kept in words, twice over: see ``Memo``.
 _KEPT = 1000
-#: Held while a product is put into words, and by whoever forks. That takes locks of other libraries
-#: (Babel's over its locales); a child forked meanwhile would find them locked for good.
-_wording = threading.RLock()
-os.register_at_fork(
-    before=_wording.acquire,
-    after_in_parent=_wording.release,
-    after_in_child=_wording.release,
-)
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -423,7 +414,7 @@ class _Builder:
 
     def product(self, number: int) -> _Kept:
         """The product of that number, in words."""
-        with _wording:
+        with forking:
             slug, product = self._read(number)
             return _Kept(self._in_words(slug, product, number), self.basis(number))
 

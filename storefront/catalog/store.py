@@ -47,6 +47,8 @@ _T = TypeVar("_T")
 #: Seconds between two looks: with a catalogue, and without one.
 _LOOK_SECONDS = 1.0
 _COLD_LOOK_SECONDS = 0.2
+#: Seconds for which nobody waits for the first catalogue after somebody did so in vain.
+_IN_VAIN_SECONDS = 1.0
 #: Seconds without a request after which the watcher ends.
 _IDLE_SECONDS = 10.0
 #: How far in the future a catalogue may have been read: clocks are never quite the same.
@@ -310,15 +312,17 @@ class CatalogStore:
 
     def _wait_for_first(self) -> Catalog:
         with self._arrived:
+            # A page asks once for each button, and must not wait as often.
+            was_in_vain = time.monotonic() - self._in_vain_at < _IN_VAIN_SECONDS
             self._waiting += 1
             try:
                 arrived = self._arrived.wait_for(
                     lambda: self._catalog is not None or self._has_failed,
-                    max(0.0, min(self._settings.page_timeout_seconds, self._vain_wait())),
+                    0.0 if was_in_vain else self._settings.page_timeout_seconds,
                 )
             finally:
                 self._waiting -= 1
-            if not arrived:
+            if not arrived and not was_in_vain:
                 self._in_vain_at = time.monotonic()
         if self._catalog is not None:
             return self._catalog
@@ -627,6 +631,7 @@ class CatalogStore:
         self._taking = threading.Lock()
         self._arrived = threading.Condition()
         self._waiting = 0
+        self._in_vain_at = float("-inf")
         self._asked_at = time.monotonic()
         self._watcher = self._refresher = None
         self._wake = threading.Event()

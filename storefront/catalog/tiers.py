@@ -10,10 +10,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from storefront.catalog.forking import forking
 from storefront.catalog.index import ForeignBytes
 from storefront.catalog.snapshot import SCHEMA, Snapshot, decode_manifest, name_of
 from storefront.errors import DatabaseUnavailable
@@ -290,6 +292,16 @@ class DatabaseTier(Tier):
     def is_shared(self) -> bool:
         """Whether other machines have the same one."""
         return self.database.is_shared
+
+    def ask(self, function: Callable[[], _T], seconds: float = _LOOK_SECONDS) -> _T:
+        """The same; what has to be imported for it is, before time runs and while nobody forks.
+
+        :raises Silent: when it fails or takes longer.
+        """
+        # What is wrong with it, the call itself meets as well.
+        with forking, suppress(Exception):
+            self.database.load()
+        return super().ask(function, seconds)
 
     def see(self, above: int) -> Seen | None:
         """What it has; the manifest only of what is newer than ``above``.

@@ -116,6 +116,16 @@ class Database:
         with self._guarded(), self._connect(write=False) as connection:
             return read_version(connection), VERSION
 
+    def load(self) -> None:
+        """Import all that its use takes, and connect to nothing.
+
+        :raises DatabaseUnavailable: when it can't be made out what to connect to.
+        """
+        with self._guarded():
+            from storefront.database import statements, tables, upgrades  # noqa: F401
+
+            self._current_engine()
+
     def close(self) -> None:
         """Close the connections. A later call opens new ones."""
         with self._lock:
