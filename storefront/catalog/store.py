@@ -631,7 +631,7 @@ class CatalogStore:
         self._taking = threading.Lock()
         self._arrived = threading.Condition()
         self._waiting = 0
-        self._in_vain_at = float("-inf")
+        self._in_vain_at: float = float("-inf")
         self._asked_at = time.monotonic()
         self._watcher = self._refresher = None
         self._wake = threading.Event()
