@@ -137,6 +137,8 @@ class CatalogStore:
         self._failures = 0
         self._has_failed = False
         self._retry_at = float("-inf")
+        # When somebody waited in vain for the first catalogue.
+        self._in_vain_at = float("-inf")
         # What a tier lacks: when it is to be given it, and the pause after that.
         self._owed: dict[str, tuple[float, float]] = {}
         name = f"storefront-{database.shop}"
@@ -631,7 +633,6 @@ class CatalogStore:
         self._taking = threading.Lock()
         self._arrived = threading.Condition()
         self._waiting = 0
-        self._in_vain_at: float = float("-inf")
         self._asked_at = time.monotonic()
         self._watcher = self._refresher = None
         self._wake = threading.Event()
