@@ -87,12 +87,16 @@ def once(
     return in_transaction, outside
 
 
-def unheard(folder: Path, *, orders: int, outage: float, within: float) -> Figure:
-    """R4: no webhook, no buyer, and Polar away for a time: all is fulfilled soon after."""
+def unheard(
+    folder: Path, *, orders: int, outage: float, within: float, every: str = "300"
+) -> Figure:
+    """R4: no webhook, no buyer, and Polar away for a time: all is fulfilled soon after.
+
+    ``every`` are the seconds between two looks: 300, unless a site says otherwise.
+    """
     _prepare(folder, None)
     with polar(seed(1)) as upstream:
-        # With the interval that it has unless somebody changes it.
-        site = _site(folder / "machine0", upstream, None, every="300")
+        site = _site(folder / "machine0", upstream, None, every=every)
         with site.running():
             _wake([site])
             wait_until(lambda: "/v1/orders/" in _asked(upstream), 60, "it has looked once")

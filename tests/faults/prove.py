@@ -18,6 +18,7 @@ from tests.faults import (
     acknowledging,
     hostile,
     lying,
+    orders,
     outage,
     reading,
     refreshing,
@@ -112,6 +113,26 @@ def _acknowledged_postgresql(folder: Path) -> Figure:
         return acknowledging.acknowledged(folder, seconds=120, url=server.create_database())
 
 
+def _orders(folder: Path) -> Figure:
+    return _both(orders.once(folder, orders=10_000, kills=1_000))
+
+
+def _orders_postgresql(folder: Path) -> Figure:
+    with PostgreSQLServer() as server:
+        url = server.create_database()
+        return _both(orders.once(folder, orders=10_000, kills=1_000, url=url, machines=2))
+
+
+def _both(figures: tuple[Figure, Figure]) -> Figure:
+    """R2 and R3 of one run."""
+    first, second = figures
+    return Figure(
+        f"in the transaction {first.text}; outside {second.text}",
+        f"{first.target}; {second.target}",
+        kept=first.kept and second.kept,
+    )
+
+
 PROOFS: Final[dict[str, Proof]] = {
     "R1-outage": lambda f: outage.outage(f, requests=100_000, restarts=200),
     "R1-log": lambda f: outage.log_of_an_outage(f, preload=False, seconds=30),
@@ -120,6 +141,10 @@ PROOFS: Final[dict[str, Proof]] = {
     "R1-sqlite": lambda f: spoiling.sqlite_file(f, pause=5),
     "R1-redis": _redis,
     "R1-postgresql": _postgresql,
+    "R2-R3-orders": _orders,
+    "R2-R3-orders-postgresql": _orders_postgresql,
+    "R3-no-kills": lambda f: _both(orders.once(f, orders=1_000, kills=0)),
+    "R4-unheard": lambda f: orders.unheard(f, orders=1_000, outage=300, within=600),
     "R5-reads": lambda f: reading.torn_reads(f, reads=1_000_000, kills=1_000),
     "R5-reads-redis": _reads_redis,
     "R5-reads-postgresql": _reads_postgresql,

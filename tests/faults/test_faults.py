@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.faults import lying, outage, reading, refreshing, spoiling, waiting
+from tests.faults import lying, orders, outage, reading, refreshing, spoiling, waiting
 from tests.faults.harness import Figure, Site, polar, seed
 from tests.faults.prove import main
 from tests.services import PostgreSQLServer, RedisServer
@@ -137,6 +137,26 @@ def test_a_named_point_kills_once(tmp_path: Path) -> None:
         assert requests.get(f"{site.url}/", timeout=30).status_code == 200
         site.warm_up()
         assert len(before & set(site.worker_pids())) == 1
+
+
+def test_orders_amid_kills(tmp_path: Path) -> None:
+    """R2 and R3: each order is fulfilled once, and outside of the database at least once."""
+    for figure in orders.once(tmp_path, orders=20, kills=5, reloads=5):
+        assert_kept(figure)
+
+
+@pytest.mark.postgresql
+def test_orders_amid_kills_in_postgresql(tmp_path: Path, postgres_url: str) -> None:
+    """R2 and R3: nor do two machines with one PostgreSQL get in each other's way."""
+    for figure in orders.once(
+        tmp_path, orders=20, kills=5, reloads=5, url=postgres_url, machines=2
+    ):
+        assert_kept(figure)
+
+
+def test_orders_that_nobody_tells_of(tmp_path: Path) -> None:
+    """R4: they are fulfilled soon after Polar is back."""
+    assert_kept(orders.unheard(tmp_path, orders=50, outage=2, within=150, every="10"))
 
 
 def test_an_unknown_promise(capsys: pytest.CaptureFixture[str]) -> None:
