@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from flask import Flask, current_app
 
+from storefront import Fulfilment, Receipt, Refund, Storefront
 from storefront.database.tables import jobs
-from storefront.orders import Fulfilment, Refund
+from storefront.signals import order_paid
 from storefront.testing import ShopPolar, local_polar
+from tests.conftest import SiteMaker
 from tests.order_desk import Bench, bench, effects, note
 
 
@@ -332,3 +335,36 @@ def test_news_that_can_not_be_read(sqlite: Bench) -> None:
     sqlite.work()
     assert sqlite.noted() == [order_id]
     assert [each.entry.order_id for each in sqlite.desk.standings()] == [order_id]
+
+
+def test_a_site_from_payment_to_signal(polar: ShopPolar, make_site: SiteMaker) -> None:
+    """The success page has the order fulfilled, within an app context, and who listens is told."""
+    shop = Storefront()
+    done: list[str] = []
+    told = threading.Event()
+
+    @shop.on_order
+    def deliver(fulfilment: Fulfilment) -> None:
+        done.append(f"{current_app.name} {fulfilment.order.order_id}")
+
+    app = make_site(polar, shop=shop)
+
+    def hear(sender: Flask, order: Receipt) -> None:
+        assert done == [f"{sender.name} {order.order_id}"]
+        told.set()
+
+    with order_paid.connected_to(hear, app):
+        bought = polar.purchase("northlight", email="canary@example.com")
+        page = app.test_client().get(f"/shop/success?checkout_id={bought.checkout_id}")
+        assert "Thank you" in page.text
+        assert told.wait(30)
+    assert done == [f"site {bought.order_id}"]
+
+
+@pytest.mark.parametrize("decorator", ["on_order", "on_refund", "on_success"])
+def test_each_takes_one_function(decorator: str) -> None:
+    """A second registration says which function is there already."""
+    register = getattr(Storefront(), decorator)
+    assert register(note) is note
+    with pytest.raises(RuntimeError, match=f"@shop.{decorator} has note already"):
+        register(note)

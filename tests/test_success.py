@@ -117,6 +117,24 @@ def test_the_callback_gets_the_receipt(reference_polar: LocalPolar, make_site: S
     assert len(seen) == 1, "a page that is loaded again goes without"
 
 
+def test_the_page_needs_no_database(
+    reference_polar: LocalPolar, make_site: SiteMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the sale can't be noted the buyer sees the receipt all the same, and the log says so."""
+    shop = Storefront()
+    seen: list[Receipt] = []
+    shop.on_success(seen.append)
+    url = "postgresql://somebody:geheim@127.0.0.1:1/shop"
+    client = make_site(reference_polar, shop=shop, STOREFRONT_DATABASE_URL=url).test_client()
+    checkout = open_checkout(reference_polar, EBOOK)
+    pay(reference_polar, checkout)
+    page = client.get(f"/shop/success?checkout_id={checkout['id']}")
+    assert "Thank you" in page.text
+    assert (page.status_code, seen) == (200, [])
+    assert "can't be noted now" in caplog.text
+    assert "geheim" not in caplog.text
+
+
 def test_what_the_callback_may_return(
     reference_polar: LocalPolar, make_site: SiteMaker, tmp_path: Any
 ) -> None:
