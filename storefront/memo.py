@@ -39,5 +39,10 @@ class Memo(Generic[_K, _V]):
         self._young[key] = (value, weight)
         self._weight += weight
 
+    def items(self) -> list[tuple[_K, _V]]:
+        """What is kept at this moment."""
+        kept = {**self._old.copy(), **self._young.copy()}
+        return [(key, value) for key, (value, _) in kept.items()]
+
     def __len__(self) -> int:
         return len(self._young.keys() | self._old.keys())

@@ -13,7 +13,6 @@ import msgspec
 import pytest
 
 from storefront.catalog import Catalog, Snapshot
-from storefront.catalog.catalog import Memo
 from storefront.catalog.index import ForeignBytes
 from storefront.catalog.records import (
     decode_link,
@@ -444,18 +443,6 @@ def _clock_at(moment: datetime) -> type[datetime]:
             return moment
 
     return Clock
-
-
-def test_a_memo_keeps_what_is_used() -> None:
-    """It holds at most twice its size, and what is read over and over stays."""
-    memo: Memo[int, int] = Memo(10)
-    memo.put(-1, -1)
-    for number in range(1000):
-        memo.put(number, number)
-        assert memo.get(-1) == -1
-        assert len(memo.items()) <= 20
-    assert memo.get(999) == 999
-    assert memo.get(1) is None
 
 
 def test_finding_is_a_look_up() -> None:

@@ -33,6 +33,7 @@ _MASKS = (
     (r"\b\d+ seconds", "SECONDS"),
     (r"\d+\.\d s\b", "SECONDS"),
     (r"version( +)[0-9a-f]{16}", r"version\1VERSION"),
+    (r"/\S*/instance/", "FOLDER/"),
     (r"POLAR_PORT( +)\d+", r"POLAR_PORT\1PORT"),
 )
 
@@ -93,6 +94,7 @@ def main() -> None:
     """Write the page anew."""
     page = PAGE.read_text(encoding="utf-8")
     for written, printed in list(run_page(page)):
+        printed = re.sub(r"/\S*/instance/", "/srv/myshop/instance/", printed)
         printed = re.sub(r"(127\.0\.0\.1:|POLAR_PORT +)\d+", r"\g<1>8787", printed)
         page = page.replace(f"```console\n{written}```", f"```console\n{printed}```", 1)
     PAGE.write_text(page, encoding="utf-8")

@@ -215,6 +215,8 @@ def test_commands_can_be_given(command: str, home: Home) -> None:
             _run(home, "flask", "--app", "myshop", "run", *options, "--help")
         case ["flask", *options] if "orders" in options:
             assert re.search(r"orders|Order", _run(home, "flask", *options))
+        case ["flask", *options, "db", "upgrade"]:
+            assert "the tables" in _run(home, "flask", *options, "db", "upgrade")
         case ["flask", *options]:
             assert re.match(r"Read \d+ products", _run(home, "flask", *options))
         case ["gunicorn", *options]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Generic, NamedTuple, TypeVar, overload
+from typing import NamedTuple, overload
 
 import msgspec
 from markupsafe import Markup
@@ -27,6 +27,7 @@ from storefront.catalog.pricing import (
 from storefront.catalog.records import decode_link, decode_product, split_line
 from storefront.catalog.snapshot import Snapshot
 from storefront.errors import UnknownReference
+from storefront.memo import Memo
 from storefront.polar.models import CheckoutLink, Product
 from storefront.texts import Texts
 
@@ -35,11 +36,8 @@ LINK_METADATA_KEY = "storefront"
 
 #: How many slugs a message names.
 _SHOWN = 20
-#: How many products are kept in words, twice over: see ``Memo``.
-_KEPT = 1000
-
-_K = TypeVar("_K")
-_V = TypeVar("_V")
+#: How many products are kept in words, and how many references are known by heart.
+_KEPT = 2000
 
 
 class Picture(NamedTuple):
@@ -110,40 +108,6 @@ class Found(NamedTuple):
     offer: Offer | None
 
 
-class Memo(Generic[_K, _V]):
-    """Keeps what was used lately: at least the last ``size`` values, at most twice as many.
-
-    Reading takes no lock. Two threads that write at once may lose what one of them wrote, which is
-    then made again.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._young: dict[_K, _V] = {}
-        self._old: dict[_K, _V] = {}
-
-    def get(self, key: _K) -> _V | None:
-        """The value, if it is kept."""
-        found = self._young.get(key)
-        if found is None:
-            found = self._old.get(key)
-            if found is not None:
-                self.put(key, found)
-        return found
-
-    def put(self, key: _K, value: _V) -> None:
-        """Keep a value."""
-        young = self._young
-        if len(young) >= self._size:
-            self._old, self._young = young, {key: value}
-        else:
-            young[key] = value
-
-    def items(self) -> list[tuple[_K, _V]]:
-        """What is kept now."""
-        return list({**self._old.copy(), **self._young.copy()}.items())
-
-
 class _Kept(NamedTuple):
     """A product in words, and what tells whether the next catalogue's would be the same."""
 
@@ -155,8 +119,8 @@ class _Kept(NamedTuple):
 class Listed(Sequence[CatalogProduct]):
     """The products that have a page; each is put into words when it is asked for."""
 
-    def __init__(self, catalog: Catalog, numbers: Sequence[int]) -> None:
-        self._catalog = catalog
+    def __init__(self, product: Callable[[int], CatalogProduct], numbers: Sequence[int]) -> None:
+        self._product = product
         self._numbers = numbers
 
     def __len__(self) -> int:
@@ -169,15 +133,15 @@ class Listed(Sequence[CatalogProduct]):
     def __getitem__(self, which: int | slice) -> CatalogProduct | Sequence[CatalogProduct]:
         """One product, or a part of the list."""
         if isinstance(which, slice):
-            return Listed(self._catalog, self._numbers[which])
-        return self._catalog.numbered(self._numbers[which])
+            return Listed(self._product, self._numbers[which])
+        return self._product(self._numbers[which])
 
 
 class Links(Mapping[str, CheckoutLink]):
     """The links that can be opened, by id; each is read when it is asked for."""
 
-    def __init__(self, catalog: Catalog, index: Index) -> None:
-        self._catalog = catalog
+    def __init__(self, link: Callable[[str], CheckoutLink | None], index: Index) -> None:
+        self._link = link
         self._index = index
 
     def __len__(self) -> int:
@@ -188,7 +152,7 @@ class Links(Mapping[str, CheckoutLink]):
         return (decode_link(lines[number])[0].id for number in self._index.complete)
 
     def __getitem__(self, id_: str) -> CheckoutLink:
-        link = self._catalog.link(id_)
+        link = self._link(id_)
         if link is None:
             raise KeyError(id_)
         return link
@@ -229,7 +193,7 @@ class Catalog:
         self._texts = texts
         self._builder = _Builder(index, texts, image_hosts, now)
         #: The products that have a page, in the order of the catalogue page.
-        self.listed: Sequence[CatalogProduct] = Listed(self, index.listed)
+        self.listed: Sequence[CatalogProduct] = Listed(self._numbered, index.listed)
         #: Origins of all product pictures: what a Content-Security-Policy has to allow.
         self.image_origins: tuple[str, ...] = index.origins
         self._found: Memo[tuple[str, str | None], Found] = Memo(_KEPT)
@@ -247,7 +211,7 @@ class Catalog:
     @property
     def links(self) -> Mapping[str, CheckoutLink]:
         """Every checkout link that can be opened, by id."""
-        return Links(self, self._index)
+        return Links(self._link, self._index)
 
     def page(self, slug: str) -> CatalogProduct | None:
         """The product whose page has that address; None for those that have no page."""
@@ -258,15 +222,6 @@ class Catalog:
         """The product that a former slug, or an id, leads to now."""
         product = self._with_id(self._old_slugs.get(slug, slug.lower()))
         return product if product is not None and product.listed else None
-
-    def link(self, id_: str) -> CheckoutLink | None:
-        """The link with that id, with its products; None where there is none to be opened."""
-        for number in self._index.link_ids.find(id_):
-            if self._index.is_complete(number):
-                link = self._builder.link(number)
-                if link.id == id_:
-                    return link
-        return None
 
     def find(self, reference: str, *, product: str | None = None) -> Found:
         """What is sold under a product's slug or id, or a link's id or label.
@@ -279,22 +234,14 @@ class Catalog:
         found = self._found.get(asked)
         if found is None:
             found = self._look_up(reference, product)
-            self._found.put(asked, found)
+            self._found.put(asked, found, 1)
         return found
-
-    def numbered(self, number: int) -> CatalogProduct:
-        """The product of that number in the index: for the views of this catalogue."""
-        kept = self._kept.get(number)
-        if kept is None:
-            kept = self._builder.product(number)
-            self._kept.put(number, kept)
-        return kept.product
 
     def _look_up(self, reference: str, product: str | None) -> Found:
         key = reference.strip()
         chosen = self._with_slug(key) or self._with_id(key.lower())
         if chosen is None:
-            link = self.link(key.lower()) or self._with_label(key)
+            link = self._link(key.lower()) or self._with_label(key)
             if link is not None:
                 return self._on_link(link, reference, product)
             chosen = self._with_id(self._old_slugs.get(key, ""))
@@ -332,6 +279,23 @@ class Catalog:
             reference, f"The link {reference!r} does not sell {product!r}. It sells {names}."
         )
 
+    def _link(self, id_: str) -> CheckoutLink | None:
+        """The link with that id, with its products; None where there is none to be opened."""
+        for number in self._index.link_ids.find(id_):
+            if self._index.is_complete(number):
+                link = self._builder.link(number)
+                if link.id == id_:
+                    return link
+        return None
+
+    def _numbered(self, number: int) -> CatalogProduct:
+        """The product of that number in the index."""
+        kept = self._kept.get(number)
+        if kept is None:
+            kept = self._builder.product(number)
+            self._kept.put(number, kept, 1)
+        return kept.product
+
     def _sold(self, product: Product) -> CatalogProduct:
         found = self._with_id(product.id)
         assert found is not None, "a complete link has the catalogue's own products"
@@ -340,7 +304,7 @@ class Catalog:
     def _with_slug(self, slug: str) -> CatalogProduct | None:
         for number in self._index.slugs.find(slug):
             if self._index.is_sellable(number):
-                product = self.numbered(number)
+                product = self._numbered(number)
                 if product.slug == slug:
                     return product
         return None
@@ -348,7 +312,7 @@ class Catalog:
     def _with_id(self, id_: str) -> CatalogProduct | None:
         for number in self._index.product_ids.find(id_):
             if self._index.is_sellable(number):
-                product = self.numbered(number)
+                product = self._numbered(number)
                 if product.id == id_:
                     return product
         return None
@@ -376,7 +340,7 @@ class Catalog:
                 continue
             for now in self._index.product_ids.find(kept.product.id):
                 if self._builder.basis(now) == kept.basis:
-                    self._kept.put(now, kept)
+                    self._kept.put(now, kept, 1)
 
 
 class _Builder:
@@ -475,7 +439,7 @@ class _Builder:
         pricing = self._pricings.get(product.id)
         if pricing is None:
             pricing = describe_pricing(product, self._texts)
-            self._pricings.put(product.id, pricing)
+            self._pricings.put(product.id, pricing, 1)
         return pricing
 
     def offer(self, link: CheckoutLink, product: CatalogProduct) -> Offer:
