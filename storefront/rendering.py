@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from markupsafe import Markup
+
 from storefront.buttons import Button, Prefill, make_button, raises_mistakes
 from storefront.catalog import CatalogProduct
+from storefront.catalog.description import render_description
 from storefront.errors import CatalogUnavailable, UnknownReference
 from storefront.state import get_state
 from storefront.urls import page_url
@@ -70,3 +73,12 @@ class Helpers:
     def stylesheet_url(self) -> str | None:
         """The address of the shop's stylesheet; None where the pages are not registered."""
         return page_url("static", filename="storefront.css", v=__version__)
+
+    def script_url(self) -> str | None:
+        """The address of the shop's script; None where the pages are not registered."""
+        return page_url("static", filename="storefront.js", v=__version__)
+
+    def markdown(self, text: str) -> Markup:
+        """Markdown as safe HTML, such as a note of the merchant's for who has bought."""
+        hosts = get_state().settings.image_hosts
+        return render_description(text, image_hosts=hosts)

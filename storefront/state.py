@@ -18,6 +18,7 @@ from storefront.orders import (
     Reconciliation,
     RefundCallback,
 )
+from storefront.orders.proof import ProofDesk
 from storefront.polar import Client
 from storefront.settings import Settings
 from storefront.texts import Texts
@@ -41,6 +42,9 @@ class Visitor:
     discount_code: str | None = None
     #: The language of the checkout page, such as ``fr``.
     locale: str | None = None
+    #: Your own id of a customer who is signed in, as Polar has it (``external_id``): it shows them
+    #: their purchases.
+    external_id: str | None = None
 
 
 VisitorCallback = Callable[[], Visitor | None]
@@ -86,6 +90,8 @@ class State:
     started_at: float = field(default_factory=time.time)
     #: What the pages keep ready: see ``web/prepared.py``.
     prepared: dict[str, Any] = field(default_factory=dict, repr=False)
+    #: What this process remembers of who bought.
+    proofs: ProofDesk = field(default_factory=ProofDesk, repr=False)
 
 
 def get_state(app: Flask | None = None) -> State:

@@ -19,6 +19,7 @@ import msgspec
 
 from storefront.database import Database
 from storefront.errors import (
+    PolarError,
     PolarForbidden,
     PolarNotFound,
     PolarRateLimited,
@@ -33,7 +34,7 @@ from storefront.orders.fulfilment import (
     lent,
 )
 from storefront.orders.ledger import Entry, Ledger, Recorded, Via, Wanted
-from storefront.orders.receipt import Receipt, make_receipt
+from storefront.orders.receipt import Receipt, make_receipt, read_checkout, read_outcome
 from storefront.polar import Client, Order
 from storefront.polar.resource import uuid
 from storefront.work import Job, Postpone, Waiting, WorkQueue
@@ -47,6 +48,7 @@ logger = logging.getLogger("storefront")
 FULFIL: Final = "order"
 TELL_REFUND: Final = "refund"
 LOOK: Final = "order-news"
+LOOK_AT_CHECKOUT: Final = "checkout"
 
 #: What there is to be told.
 What = Literal["paid", "refunded"]
@@ -59,6 +61,8 @@ _PATIENCE = 10.0
 _AGAIN = 15.0
 #: The same where it is not Polar that has to be waited for, but somebody who mends a setting.
 _LATER = 60.0
+#: Seconds after a visit of the success page when its checkout is looked at.
+_LOOKS = (2.0, 10.0, 60.0)
 
 
 class Callbacks(Protocol):
@@ -154,6 +158,7 @@ class OrderDesk:
         queue.register(FULFIL, self._fulfil, at_once=1, attempts=ATTEMPTS)
         queue.register(TELL_REFUND, self._tell_of_refund, at_once=1, attempts=ATTEMPTS)
         inbox.register(LOOK, self._look)
+        inbox.register(LOOK_AT_CHECKOUT, self._look_at_checkout, at_once=1)
         for what, kind in _TELL.items():
             queue.register(kind, partial(self._tell, what))
 
@@ -209,6 +214,23 @@ class OrderDesk:
         if first:
             self._inbox.wake()
         return first
+
+    def saw_visit(self, checkout_id: str) -> None:
+        """Have it found out whether a checkout was paid: somebody came back from it.
+
+        Nothing is done where nobody wants to know of orders.
+
+        :raises DatabaseUnavailable: when it can't be noted.
+        """
+        wanted = self._wanted()
+        if not (wanted.order or wanted.refund or self._listeners.are_there("paid")):
+            return
+        with self._database.for_short_writes().writing() as connection:
+            payload = {"checkout_id": checkout_id, "looks": 0}
+            self._inbox.add(
+                *(connection, LOOK_AT_CHECKOUT, checkout_id, payload), after_seconds=_LOOKS[0]
+            )
+        self._inbox.wake()
 
     def take(
         self,
@@ -380,6 +402,28 @@ class OrderDesk:
         self.take(
             [said], via="success", trusted=False, organization_id=job.payload["organization_id"]
         )
+
+    def _look_at_checkout(self, job: Job) -> None:
+        """Take in the order of a checkout that somebody came back from, if it has one."""
+        checkout_id = job.payload["checkout_id"]
+        try:
+            with self._client.patiently(_PATIENCE) as client:
+                checkout = read_checkout(client, checkout_id, timeout=_PATIENCE)
+                if checkout is None or checkout.status not in ("confirmed", "succeeded"):
+                    return
+                order = read_outcome(client, checkout, timeout=_PATIENCE).order
+        except PolarError as error:
+            raise Postpone(_LATER, str(error)) from None
+        if order is not None:
+            self.take([order], via="success")
+            return
+        looks = job.payload["looks"] + 1
+        if looks < len(_LOOKS):  # comparing finds what comes still later
+            payload = {"checkout_id": checkout_id, "looks": looks}
+            self._inbox.add(
+                *(job.connection, LOOK_AT_CHECKOUT, f"{checkout_id} {looks}", payload),
+                after_seconds=_LOOKS[looks],
+            )
 
     def _fulfil(self, job: Job) -> None:
         """Have the site fulfil an order."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,25 +9,29 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from storefront.errors import PolarInvalidRequest, PolarNotFound
-from storefront.polar import Checkout, Client, Order, OrderCustomer
+from storefront.polar import BillingAddress, Checkout, Client, Order, OrderCustomer
 
 #: What became of a checkout: ``paid`` has a receipt; ``waiting`` is confirmed and not yet an
 #: order; ``open`` was not paid; the rest is what it says.
-OutcomeState = Literal["paid", "waiting", "open", "expired", "failed", "unknown"]
+OutcomeState = Literal["paid", "waiting", "open", "expired", "failed"]
 
 #: States of an order whose money has come in, whatever happened to it later.
 _PAID = ("paid", "refunded", "partially_refunded")
+#: Why there are orders besides the purchase itself.
+_LATER = ("subscription_cycle", "subscription_update")
 
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Who bought. Given to the site's own callback, never to a page."""
+    """Who bought. Given to the site's own callbacks, and to the page of who proved to be it."""
 
     id: str
     email: str | None = field(repr=False, default=None)
     name: str | None = field(repr=False, default=None)
     #: The site's own id of the customer, where the checkout was made with one.
     external_id: str | None = None
+    #: As it was typed at the checkout; None in what ``@shop.on_order`` gets.
+    address: BillingAddress | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class Receipt:
     trial_ends_at: datetime | None
     #: UTM parameters, ``reference_id`` and the link's own metadata.
     metadata: Mapping[str, Any]
-    #: The buyer; None in what the page's template gets.
+    #: The buyer. What a page's template gets has what was typed at this checkout, and no more.
     customer: Customer | None
 
 
@@ -90,17 +93,23 @@ class Outcome:
     order: Order | None = field(default=None, repr=False)
 
 
-def read_outcome(client: Client, checkout_id: str, *, timeout: float) -> Outcome:
-    """Read a checkout and its order from Polar, in ``timeout`` seconds altogether.
+def read_checkout(client: Client, checkout_id: str, *, timeout: float) -> Checkout | None:
+    """Read a checkout, in ``timeout`` seconds; None for an id that there is not.
 
-    :raises PolarError: when Polar does not give them (an unknown id is an outcome, not an error).
+    :raises PolarError: when Polar does not say.
     """
-    ends = time.monotonic() + timeout
     try:
-        checkout = client.checkouts.get(checkout_id, timeout=timeout)
+        return client.checkouts.get(checkout_id, timeout=timeout)
     except (PolarNotFound, PolarInvalidRequest):
         # Polar's ids are of one version of UUID; it refuses the others with a 422.
-        return Outcome("unknown")
+        return None
+
+
+def read_outcome(client: Client, checkout: Checkout, *, timeout: float) -> Outcome:
+    """Tell what has become of a checkout, and read its order where there may be one.
+
+    :raises PolarError: when Polar does not give the order in ``timeout`` seconds.
+    """
     match checkout.status:
         case "expired" | "failed":
             return Outcome("expired" if checkout.status == "expired" else "failed")
@@ -108,14 +117,12 @@ def read_outcome(client: Client, checkout_id: str, *, timeout: float) -> Outcome
             # A session past its time may still read ``open``.
             past = checkout.expires_at is not None and checkout.expires_at <= datetime.now(UTC)
             return Outcome("expired" if past else "open")
+    # A renewal's order has the checkout that began it all: the first order is the purchase.
     orders = client.orders.list(
-        checkout_id=checkout_id,
-        sorting=("created_at",),
-        limit=1,
-        timeout=max(ends - time.monotonic(), 0.05),
+        checkout_id=checkout.id, sorting=("created_at",), limit=5, timeout=timeout
     )
     for order in orders:
-        if is_paid(order):
+        if is_paid(order) and order.billing_reason not in _LATER:
             return Outcome("paid", make_receipt(order, checkout), order)
     return Outcome("waiting")
 
@@ -165,5 +172,6 @@ def make_receipt(order: Order, checkout: Checkout | None = None) -> Receipt:
             email=checkout.customer_email or customer.email,
             name=checkout.customer_name or customer.name,
             external_id=checkout.external_customer_id or customer.external_id,
+            address=checkout.customer_billing_address,
         ),
     )

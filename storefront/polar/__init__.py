@@ -7,6 +7,7 @@ from storefront.polar.client import Client
 from storefront.polar.models import (
     Benefit,
     BenefitGrant,
+    BillingAddress,
     Checkout,
     CheckoutLink,
     CustomerSession,
@@ -32,6 +33,7 @@ __all__ = [
     "UNSET",
     "Benefit",
     "BenefitGrant",
+    "BillingAddress",
     "Checkout",
     "CheckoutLink",
     "Client",

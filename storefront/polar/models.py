@@ -221,10 +221,24 @@ class CheckoutLink(TimedModel, frozen=True, kw_only=True):
     modified_at: datetime | None = None
 
 
+class BillingAddress(Model, frozen=True, kw_only=True):
+    """What a buyer typed as their address; ``country`` is an ISO code. The repr leaves it out."""
+
+    line1: str | None = None
+    line2: str | None = None
+    postal_code: str | None = None
+    city: str | None = None
+    state: str | None = None
+    country: str | None = None
+
+    def __repr__(self) -> str:
+        return "BillingAddress('***')"
+
+
 class Checkout(TimedModel, frozen=True, kw_only=True):
     """A checkout session. ``status``: ``open``, ``confirmed`` (not paid yet), ``succeeded``,
     ``expired``, ``failed``. Amounts are integers of ``currency``; ``total_amount`` is None while
-    the tax is not known."""
+    the tax is not known. The repr leaves out who buys."""
 
     id: str
     status: str = "open"
@@ -250,10 +264,14 @@ class Checkout(TimedModel, frozen=True, kw_only=True):
     customer_id: str | None = None
     customer_email: str | None = None
     customer_name: str | None = None
+    customer_billing_address: BillingAddress | None = None
     external_customer_id: str | None = None
     subscription_id: str | None = None
     metadata: Metadata = {}
     created_at: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"Checkout(id={self.id!r}, status={self.status!r})"
 
 
 class OrderItem(Model, frozen=True, kw_only=True):

@@ -71,3 +71,12 @@ class Server:
         if self.name == "production":
             return f"https://buy.polar.sh/{client_secret}"
         return f"{self.api_url}/checkout-links/{client_secret}/redirect"
+
+    def portal_url(self, organization_slug: str) -> str:
+        """Where customers of an organization sign in to their portal: Polar mails them a code.
+
+        Source: Polar's documentation of the customer portal, 2026-11-22.
+        """
+        origins = {"production": "https://polar.sh", "sandbox": "https://sandbox.polar.sh"}
+        origin = origins.get(self.name) or self.api_url.removesuffix("/v1")
+        return f"{origin}/{organization_slug}/portal"

@@ -9,13 +9,14 @@ from typing import Final
 from flask import request
 from werkzeug.wrappers import Response as BaseResponse
 
-from storefront.buttons import tell_local_polar, visitor_values
+from storefront.buttons import current_visitor, tell_local_polar, visitor_values
 from storefront.catalog import Catalog, Found
 from storefront.errors import UnknownReference
 from storefront.links import encode_parameters, read_query, utm_parameters, with_parameters
 from storefront.state import State, get_state
 from storefront.web.pages import ProductNotFound, current_catalog
 from storefront.web.prepared import PRIVATE
+from storefront.web.proof import is_ours, plant_buyer
 from storefront.web.responses import ReadyResponse
 
 #: What the query of the address may say, in Polar's own names; and any ``custom_field_data.…``.
@@ -42,7 +43,8 @@ def buy(reference: str) -> BaseResponse:
     """``GET /buy/<reference>``: on to the checkout of what a button of that name sells (303).
 
     The target comes from the catalogue alone. What the site knows of its visitor goes along, and
-    what the query says beside it; a value that is no good is left out.
+    what the query says beside it; a value that is no good is left out. A cookie is planted by which
+    the success page knows this browser again.
     """
     state = get_state()
     catalog = current_catalog(state)
@@ -53,7 +55,14 @@ def buy(reference: str) -> BaseResponse:
         raise ProductNotFound()
     if found.offer is None:
         raise ProductNotFound(unsold=found.product)
-    return to_checkout(state, found, asked)
+    if is_ours(asked.get("reference_id", "")):
+        # Somebody else's way to prove what this visitor is about to buy.
+        del asked["reference_id"]
+    if asked.get("reference_id") or current_visitor().reference_id:
+        # The site has a reference of its own: another proof serves.
+        return to_checkout(state, found, asked)
+    proof, cookies = plant_buyer(state, f"buy/{reference}")
+    return to_checkout(state, found, asked, reference_id=proof, cookies=cookies)
 
 
 def to_checkout(

@@ -109,6 +109,11 @@ def private_page(template: str, status: int = 200, **context: Any) -> Response:
     return keep_private(make_response(render_template(template, **context), status))
 
 
+def private_redirect(address: str) -> Response:
+    """A redirect (303) whose target stands in one header, and nowhere else."""
+    return keep_private(Response(status=303, headers={"Location": address}))
+
+
 def keep_private(response: Response) -> Response:
     """The headers of a page about one purchase, on any response."""
     state = get_state()

@@ -13,6 +13,7 @@ from storefront.errors import DatabaseUnavailable, InvalidSignature
 from storefront.inbox import receive
 from storefront.polar.webhooks import MAX_BODY, verify
 from storefront.state import State, get_state
+from storefront.web.success import success
 
 logger = logging.getLogger("storefront")
 
@@ -53,14 +54,16 @@ def webhooks() -> Response:
 
 
 def exempt_from_csrf(app: Flask) -> None:
-    """Tell Flask-WTF's ``CSRFProtect``, where the site has it, that this view needs no token.
+    """Tell Flask-WTF's ``CSRFProtect``, where the site has it, which views need no token.
 
-    Only this view: its signature says more than a token would. To be called when all extensions
-    are there; which one comes first does not matter.
+    Only these: a webhook's signature says more than a token would, and the form of the success
+    page is the same for everybody and changes nothing but what its visitor is shown. To be called
+    when all extensions are there; which one comes first does not matter.
     """
     exempt = getattr(app.extensions.get("csrf"), "exempt", None)
     if callable(exempt):
         exempt(webhooks)
+        exempt(success)
 
 
 def _body() -> bytes | None:
