@@ -11,6 +11,7 @@ import math
 import random
 import resource
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -71,7 +72,7 @@ class Shop:
         return shop
 
     def __call__(self, connection: socket.socket, request: Request, over: threading.Event) -> None:
-        """Answer a request."""
+        """Answer a request; who asks may say in ``User-Agent`` how it is to be lied to."""
         with self._lock:
             self._now += 1
             self.at_once = max(self.at_once, self._now)
@@ -81,8 +82,8 @@ class Shop:
         with self._lock:
             status, body = self._answer(path, parse_qs(urlsplit(request.target).query))
             self._now -= 1
-        spoilt = self.spoil(path, body) if status == 200 else body
-        connection.sendall(answer(spoilt, status))
+        spoil = _spoil_of(request.headers.get("user-agent", "")) or self.spoil
+        connection.sendall(answer(spoil(path, body) if status == 200 else body, status))
 
     def _answer(self, path: str, query: Mapping[str, list[str]]) -> tuple[int, Body]:
         _, kind, id_ = path.split("/")
@@ -197,50 +198,54 @@ def hold(*, products: int = 250, every: int = 1, patience: float = 1.5) -> Figur
     A sync has ``patience`` seconds; it tries again until then.
     """
     figures = Figures()
-    shop = Shop.of(products, products)
-    with upstream(shop) as server:
-
-        def make_client() -> Client:
-            client = Client(Server.custom(server.url), "polar_oat_lies", timeout=10)
-            # Hundreds of syncs in a minute are no sync's business: the pace is tried elsewhere.
-            client._transport.pace.budget = 10**6
-            return client
-
-        honest, _ = read_everything(make_client())
-        read_again(make_client(), honest, product_ids=[id_of(1, 3)])
+    # In a process of its own, so that the memory that lies take to tell is not counted.
+    command = [sys.executable, "-m", "tests.lies", str(products)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as teller:
+        assert teller.stdout is not None
+        url = teller.stdout.readline().decode().strip()
+        honest, _ = read_everything(_client(url))
+        read_again(_client(url), honest, product_ids=[id_of(1, 3)])
         before = _peak()
         cases = [
-            (name, lie, where, share)
+            f"{name}|{where}|{share}"
             for where in ("/products/", "/checkout-links/")
-            for name, lie in lies().items()
+            for name in lies()
             for share in (1.0, 0.3)
         ]
-        for number, (name, lie, where, share) in enumerate(cases[::every]):
-            shop.spoil = _spoiling(lie, where, share, number)
+        for case in cases[::every]:
             started = time.monotonic()
-            with_it = f"{name} at {where}, {share:g} of the time"
             try:
                 found, _ = read_everything(
-                    make_client(), previous=honest, deadline_seconds=patience
+                    _client(url, case), previous=honest, deadline_seconds=patience
                 )
             except PolarError:
                 figures.refused += 1
             else:
                 figures.read += 1
                 if not _is_true(found, honest):
-                    figures.wrong.append(with_it)
+                    figures.wrong.append(case)
             figures.seconds = max(figures.seconds, time.monotonic() - started)
         figures.grown = _peak() - before
+        teller.communicate()
     return figures
 
 
-def _spoiling(lie: Callable[[Body], Body | bytes], where: str, share: float, seed: int) -> Spoil:
-    chance = random.Random(seed)  # noqa: S311
+def _client(url: str, lie: str | None = None) -> Client:
+    client = Client(Server.custom(url), "polar_oat_lies", timeout=10, user_agent=lie)
+    # Hundreds of syncs in a minute are no sync's business: the pace is tried elsewhere.
+    client._transport.pace.budget = 10**6
+    return client
+
+
+def _spoil_of(lie: str) -> Spoil | None:
+    if lie.count("|") != 2:
+        return None
+    name, where, share = lie.split("|")
 
     def spoil(path: str, body: Body) -> Body | bytes:
-        if path != where or chance.random() >= share:
+        if path != where or random.random() >= float(share):  # noqa: S311
             return body
-        return lie(copy.deepcopy(body))
+        return lies()[name](copy.deepcopy(body))
 
     return spoil
 
@@ -262,3 +267,16 @@ def _peak() -> int:
     """The most memory that this process ever had, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _main() -> None:
+    """Tell lies until standard input ends; prints where."""
+    products = int(sys.argv[1])
+    with upstream(Shop.of(products, products)) as server:
+        sys.stdout.write(f"{server.url}\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    _main()

@@ -265,7 +265,7 @@ class Again:
     snapshot: Snapshot
     report: SyncReport
 
-    def read(self, **ids: list[str]) -> Snapshot:
+    def read(self, **ids: Any) -> Snapshot:
         self.snapshot, self.report = read_again(self.client, self.snapshot, **ids)
         return self.snapshot
 

@@ -242,6 +242,8 @@ class _List:
     #: Whether it may be empty without saying so twice: it was.
     may_be_empty: bool
     rows: dict[str, bytes] = field(default_factory=dict)
+    #: How many there were in the end; there may be more rows, deleted after they were read.
+    total: int = 0
     #: What the last walk did not have, when it was not believed.
     doubted: frozenset[str] | None = None
     #: Why the last walk was not good enough.
@@ -388,6 +390,7 @@ class _Reading:
         for each in lists:
             if not each.problem:
                 each.rows = walks[id(each)].rows()
+                each.total = walks[id(each)].total
 
     def _is_believed(self, each: _List) -> bool:
         """Whether what is not there any more is gone; if not, the list's problem says why."""
@@ -403,7 +406,13 @@ class _Reading:
         there = sum(record is not None for record in found.values())
         if there:
             each.problem = f"left out {there} that are still there"
-        return not there
+            return False
+        if len(each.rows) > each.total:
+            new = [id_ for id_ in each.rows if id_ not in each.before]
+            for id_, record in each.look_for(new[-_LOOKED_FOR:]).items():
+                if record is None:
+                    del each.rows[id_]
+        return True
 
     def products(self, ids: Iterable[str]) -> dict[str, bytes | None]:
         """The records of those products, as many as possible a call; None for those gone."""

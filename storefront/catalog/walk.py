@@ -18,11 +18,11 @@ stretch of them has a *witness*: the last row of a page behind the stretch that 
 any of the stretch was asked for. When the whole stretch has been answered, the page of the
 witness is read again. If the witness is still at its place, then nothing before it was deleted in
 between, for a place once lost is never regained, and no boundary of the stretch can have lost a
-row. That costs one request a stretch. The first witness is the newest row of all, of which the
-first request tells the place. Otherwise the stretch, and what was read beyond it, is read
-again, as a shorter one; one page at a time needs no witness. Which rows stand on the page besides
-is of no importance, so the witness may be on the last page while that grows, and the last page may
-be found empty because the list has shrunk.
+row. (Then the rows before it on its page must be the same, too, or the list is none.) That costs
+one request a stretch; the first witness is the newest row of all, of which the first request tells
+the place. Otherwise the stretch, and what was read beyond it, is read again, as a shorter one; one
+page at a time needs no witness. Which rows follow the witness is of no importance, so it may be on
+the last page while that grows, and the last page may be found empty because the list has shrunk.
 
 In the end the list is read from its current end back to a row that is known already, which brings
 what was appended meanwhile; and there must be as many different rows as the list says it has. Rows
@@ -57,7 +57,7 @@ class Inconsistent(Exception):
 
 
 class Incomplete(Inconsistent):
-    """It gave fewer rows than it says it has: it may be worth another walk."""
+    """It gave fewer rows than it says it has, or others: it may be worth another walk."""
 
 
 class Purpose(Enum):
@@ -82,6 +82,19 @@ class Part:
     pages: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Witness:
+    """The last row of a page, with those before it on the page."""
+
+    page: int
+    ids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, page: int, part: Part) -> _Witness | None:
+        """The one on that page; None when the page is empty."""
+        return cls(page, tuple(part.rows)) if part.rows else None
+
+
 @dataclass(slots=True, eq=False)
 class _Stretch:
     """Pages from ``top`` down to ``low``, as far as they have been asked for."""
@@ -89,8 +102,7 @@ class _Stretch:
     top: int
     low: int
     left: int
-    #: The page of the witness, its place there and its id; None where none is needed.
-    witness: tuple[int, int, str] | None
+    witness: _Witness
     is_asked: bool = False
 
 
@@ -118,7 +130,7 @@ class Walk:
         #: The moment of each page's answer, in answers; a witness is younger than the last change.
         self._answered: dict[int, int] = {}
         self._answers = self._broken_at = 0
-        self._fresh: tuple[int, int, str] | None = None
+        self._fresh: _Witness | None = None
         self._alone = 0  # pages to read one at a time before the next stretch
         self._alone_next = _SHORT
         self._stretches: list[_Stretch] = []
@@ -147,9 +159,8 @@ class Walk:
         for stretch in self._stretches:
             is_whole = stretch.left == 0 or self._cursor == 0
             if is_whole and not stretch.is_asked and not any(p >= stretch.low for p in pending):
-                assert stretch.witness is not None
                 stretch.is_asked = True
-                return Ask(stretch.witness[0], Purpose.PROOF, stretch)
+                return Ask(stretch.witness.page, Purpose.PROOF, stretch)
         if self._cursor > 0:
             return self._next_page(pending)
         if not self._asked and not self._stretches:
@@ -174,12 +185,12 @@ class Walk:
         self._cursor -= 1
         return Ask(stretch.low, Purpose.PAGE, stretch)
 
-    def _find_witness(self) -> tuple[int, int, str] | None:
+    def _find_witness(self) -> _Witness | None:
         for page in reversed(self._pages):  # the last answer is the youngest
             if page > self._cursor and self._pages[page].rows:
                 if self._answered[page] <= self._broken_at:
                     break
-                return _last_row(page, self._pages[page])
+                return _Witness.of(page, self._pages[page])
         return self._fresh
 
     def take(self, ask: Ask, part: Part) -> None:
@@ -240,9 +251,11 @@ class Walk:
             self._start_tail(part.pages)
 
     def _take_proof(self, stretch: _Stretch, part: Part) -> None:
-        assert stretch.witness is not None
-        page, place, id_ = stretch.witness
-        if list(part.rows)[place : place + 1] == [id_]:
+        page, ids = stretch.witness.page, stretch.witness.ids
+        found = tuple(part.rows)[: len(ids)]
+        if found != ids and found[len(ids) - 1 :] == ids[-1:]:
+            raise Incomplete(f"contradicts itself on page {page}")
+        if found == ids:
             self._stretches.remove(stretch)
             self._span = min(self._longest_span, 2 * self._span)
             self._alone_next = _SHORT
@@ -263,7 +276,7 @@ class Walk:
             self._drop(number)
         self._cursor = stretch.top
         self._broken_at = self._answers
-        self._fresh = _last_row(page, part) if part.rows else None
+        self._fresh = _Witness.of(page, part)
         self._span = min(self._span, stretch.top - stretch.low + 1) // 4
         if self._span < _SHORT:
             self._span = min(_SHORT, self._longest_span)
@@ -312,7 +325,3 @@ class Walk:
         """Record by id, in the list's order, when the walk is done."""
         assert self.is_done
         return self._rows
-
-
-def _last_row(page: int, part: Part) -> tuple[int, int, str]:
-    return page, len(part.rows) - 1, list(part.rows)[-1]
