@@ -99,7 +99,7 @@ def _at_latency(
         rows = []
         for clicks in (8,) if quick else (1, 8):
             runs: dict[str, Callable[[], float]] = {
-                name: partial(wrk, target, connections=clicks, seconds=1 if quick else 3)
+                name: partial(wrk, target, connections=clicks, seconds=1 if quick else 2)
                 for name, target in targets.items()
             }
             if not quick:
