@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from storefront.links import (
     utm_parameters,
     with_parameters,
 )
+from storefront.settings import Buttons
 from storefront.state import State, Visitor, get_state
 from storefront.urls import page_url, success_url
 
@@ -44,6 +46,8 @@ _UTM_ARGUMENTS: Final = {name.removeprefix("utm_"): name for name in UTM_NAMES} 
     name: name for name in UTM_NAMES
 }
 _NOTHING: Final[frozenset[str]] = frozenset()
+_ADDED_BY_BUY: Final = _BROUGHT.difference(UTM_NAMES)
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Button(msgspec.Struct, frozen=True):
@@ -67,6 +71,7 @@ class Prefill(msgspec.Struct, frozen=True, kw_only=True):
     theme: Theme | None = None
     custom_fields: Mapping[str, Any] | None = None
     reference_id: str | None = None
+    via: Buttons | None = None
 
 
 def make_button(reference: str, prefill: Prefill) -> Button:
@@ -99,7 +104,7 @@ def make_button(reference: str, prefill: Prefill) -> Button:
             raise UnknownReference(reference, message)
         logger.warning("A buy button is disabled. %s", message)
         return Button(None, found)
-    return Button(_url(state, found, prefill, context.g), found)
+    return Button(_url(state, found, prefill, reference, context.g), found)
 
 
 def current_visitor() -> Visitor:
@@ -136,29 +141,63 @@ def raises_mistakes(state: State) -> bool:
     return policy == "raise"
 
 
-def _url(state: State, found: Found, prefill: Prefill, g: Any) -> str:
+def _url(state: State, found: Found, prefill: Prefill, reference: str, g: Any) -> str:
     assert found.offer is not None
     if state.embedded is not None:
         tell_local_polar(state)
-    base, said = _base(state, found, prefill, g)
+    redirect = _address_of_buy(state, found, prefill, reference)
+    base, said = _base(state, found, prefill, redirect, g)
     holes = g.get("storefront_holes")
     brought = brought_along(state) if holes is None else {}
     if holes is None and not brought:
         return base
     given = _BROUGHT.intersection(said) if said else _NOTHING
+    if redirect is not None:
+        # That address asks who the visitor is by itself; it only can't see this page's campaign.
+        given |= _ADDED_BY_BUY
     if holes is not None:
         placed: str = holes.place(base, given)
         return placed
     return with_parameters(base, without(brought, given), lenient=True)
 
 
-def _base(state: State, found: Found, prefill: Prefill, g: Any) -> tuple[str, Collection[str]]:
+def _address_of_buy(state: State, found: Found, prefill: Prefill, reference: str) -> str | None:
+    """The site's own address that leads to the checkout; None for a button that goes straight."""
+    assert found.offer is not None
+    via = prefill.via or state.settings.buttons
+    if via == "link":
+        return None
+    if via != "redirect":
+        _mistake(state, found, LinkError("via", f"may be 'link' or 'redirect', not {via!r}"))
+        return None
+    # What is not plain may be something else in a path, such as '..'.
+    name = reference if _PLAIN_NAME.fullmatch(reference) else found.offer.link.id
+    address = page_url("buy", reference=name)
+    if address is None:
+        _mistake(
+            state,
+            found,
+            LinkError("via", "'redirect' needs the shop's pages: register shop.blueprint"),
+        )
+    return address
+
+
+def _base(
+    state: State, found: Found, prefill: Prefill, redirect: str | None, g: Any
+) -> tuple[str, Collection[str]]:
     """The link with what the site says of the purchase, and the parameters that it speaks of.
 
-    What the site says has to be right, and stands in place of what the visitor brings.
+    What the site says has to be right, and stands in place of what the visitor brings. With
+    ``redirect``, that address takes the place of the link.
     """
     assert found.offer is not None
     link = found.offer.link
+    url = redirect or link.url
+    if redirect is not None and (prefill.email or prefill.name):
+        field = "email" if prefill.email else "name"
+        reason = "would show in an address of the site: @shop.visitor tells /buy who buys"
+        _mistake(state, found, LinkError(field, reason))
+        prefill = msgspec.structs.replace(prefill, email=None, name=None)
     explicit: dict[str, Any] = {}
     if len(link.products) > 1:
         explicit["product_id"] = found.product.id
@@ -167,7 +206,7 @@ def _base(state: State, found: Found, prefill: Prefill, g: Any) -> tuple[str, Co
         if value is not None:
             explicit[field] = value
     if not explicit and not prefill.utm:
-        return link.url, ()
+        return url, ()
     if not _PERSONAL.isdisjoint(explicit):
         g.storefront_personal = True
     said = tuple(explicit)
@@ -175,15 +214,20 @@ def _base(state: State, found: Found, prefill: Prefill, g: Any) -> tuple[str, Co
         if prefill.utm:
             explicit |= _utm_arguments(prefill.utm)
         encoded = encode_parameters(link, explicit)
-        base = with_parameters(link.url, encoded)
+        base = with_parameters(url, encoded)
     except LinkError as error:
-        if raises_mistakes(state):
-            raise
-        logger.error("The buy button for %r goes without a value. %s", found.product.slug, error)
+        _mistake(state, found, error)
         encoded = encode_parameters(link, explicit, lenient=True)
-        base = with_parameters(link.url, encoded, lenient=True)
+        base = with_parameters(url, encoded, lenient=True)
     # A value that is left out still stands in place of the visitor's; a campaign's does not.
     return base, (*said, *encoded)
+
+
+def _mistake(state: State, found: Found, error: LinkError) -> None:
+    """Raise it in development; say it in the log otherwise."""
+    if raises_mistakes(state):
+        raise error
+    logger.error("The buy button for %r goes without a value. %s", found.product.slug, error)
 
 
 def brought_along(state: State) -> dict[str, str]:

@@ -17,6 +17,7 @@ from storefront.secret import Secret
 
 UnknownReferencePolicy = Literal["auto", "raise", "disable"]
 PreparedPages = Literal["auto", "always", "never"]
+Buttons = Literal["link", "redirect"]
 
 #: What the local Polar accepts when no token is configured. It guards nothing: no money moves.
 LOCAL_TOKEN: Final = "polar_oat_local"  # noqa: S105
@@ -84,6 +85,9 @@ class Settings:
     locale: str = "en"
     #: ``STOREFRONT_UNKNOWN_REFERENCE``: what a button to nowhere does.
     unknown_reference: UnknownReferencePolicy = "auto"
+    #: ``STOREFRONT_BUTTONS``: whether buttons lead straight to the checkout link, or by the shop's
+    #: own ``/buy``.
+    buttons: Buttons = "link"
     #: ``STOREFRONT_IMAGE_HOSTS``: hosts whose pictures a description may show.
     image_hosts: tuple[str, ...] = ()
     #: ``STOREFRONT_CONTENT_SECURITY_POLICY``: False for none, or a policy of your own.
@@ -143,6 +147,7 @@ class Settings:
             reconcile_seconds=read("STOREFRONT_RECONCILE_SECONDS", _whole_number, 300),
             locale=read("STOREFRONT_LOCALE", _locale, "en"),
             unknown_reference=read("STOREFRONT_UNKNOWN_REFERENCE", _unknown_reference, "auto"),
+            buttons=read("STOREFRONT_BUTTONS", _buttons, "link"),
             image_hosts=read("STOREFRONT_IMAGE_HOSTS", _hosts, ()),
             content_security_policy=read("STOREFRONT_CONTENT_SECURITY_POLICY", _policy, _STRICT),
             proxy_url=read("STOREFRONT_PROXY_URL", _proxy, None),
@@ -176,6 +181,7 @@ NAMES: Final = frozenset(
         "STOREFRONT_RECONCILE_SECONDS",
         "STOREFRONT_LOCALE",
         "STOREFRONT_UNKNOWN_REFERENCE",
+        "STOREFRONT_BUTTONS",
         "STOREFRONT_IMAGE_HOSTS",
         "STOREFRONT_CONTENT_SECURITY_POLICY",
         "STOREFRONT_PROXY_URL",
@@ -389,6 +395,13 @@ def _unknown_reference(value: Any) -> UnknownReferencePolicy:
         )
     policy: UnknownReferencePolicy = value
     return policy
+
+
+def _buttons(value: Any) -> Buttons:
+    if value not in ("link", "redirect"):
+        raise ValueError("it may be 'link' or 'redirect'")
+    choice: Buttons = value
+    return choice
 
 
 def _prepared_pages(value: Any) -> PreparedPages:
