@@ -14,6 +14,7 @@ netrc entry would replace the token).
 from __future__ import annotations
 
 import copy
+import mmap
 import os
 import re
 import threading
@@ -291,19 +292,29 @@ class Transport:
         if encoding not in ("identity", "gzip", ""):
             raise StrangeEncodingError
         content = bytearray()
+        large: mmap.mmap | None = None
         alone = False
         try:
             for chunk in response.iter_content(_CHUNK_BYTES):
-                content += chunk
-                if len(content) > MAX_BODY_BYTES:
+                size = len(content) if large is None else large.tell()
+                if size + len(chunk) > MAX_BODY_BYTES:
                     raise TooLargeError
-                if len(content) > _SMALL_BODY_BYTES and not alone:
-                    # So that bombs in every answer at once take no more memory than one.
+                if large is None and size + len(chunk) > _SMALL_BODY_BYTES:
+                    # So that bombs in every answer at once take no more memory than one; and
+                    # from the system itself, for the allocator would keep so much per thread.
                     alone = self._large_body.acquire(timeout=seconds)
                     if not alone:
                         raise TimeoutError
-            return bytes(content)
+                    large = mmap.mmap(-1, MAX_BODY_BYTES)
+                    large.write(content)
+                if large is None:
+                    content += chunk
+                else:
+                    large.write(chunk)
+            return bytes(content) if large is None else large[: large.tell()]
         finally:
+            if large is not None:
+                large.close()
             if alone:
                 self._large_body.release()
 
