@@ -187,7 +187,7 @@ class CacheTier(Tier):
                 return None
             if stamp.serial <= above:
                 return Seen(stamp.serial, None)
-            manifest = self._texts([stamp.manifest]).get(stamp.manifest)
+            manifest = self._read_texts([stamp.manifest]).get(stamp.manifest)
             return None if manifest is None else Seen(stamp.serial, manifest)
 
         return self.ask(look, _CACHE_LOOK_SECONDS)
@@ -195,7 +195,7 @@ class CacheTier(Tier):
     def chunks(self, names: Sequence[str]) -> Mapping[str, bytes]:
         """Those of the chunks that it has. Empty when it does not answer."""
         try:
-            return self.ask(lambda: self._texts(names), _CARRY_SECONDS)
+            return self.ask(lambda: self._read_texts(names), _CARRY_SECONDS)
         except Silent:
             return {}
 
@@ -210,7 +210,7 @@ class CacheTier(Tier):
 
         def carry() -> None:
             stamp = self._stamp()
-            old = self._texts([stamp.manifest]).get(stamp.manifest) if stamp else None
+            old = self._read_texts([stamp.manifest]).get(stamp.manifest) if stamp else None
             before = {stamp.manifest, *_chunk_names(old)} if stamp and old else set()
             for name, content in pieces.items():
                 if name not in before:
@@ -250,7 +250,7 @@ class CacheTier(Tier):
             self.found_foreign("no stamp")
             return None
 
-    def _texts(self, names: Sequence[str]) -> dict[str, bytes]:
+    def _read_texts(self, names: Sequence[str]) -> dict[str, bytes]:
         """The pieces of those names, without what is not what its name says."""
         found: dict[str, bytes] = {}
         for first in range(0, len(names), _AT_ONCE):
