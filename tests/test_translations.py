@@ -137,7 +137,7 @@ SHOWN = {
         "/shop/products/team-seats": ["Ab 8,00\xa0$", "pro Platz, pro Monat", "Plätze: 5"],
         "/shop/products/pro-monthly": ["7 Tage kostenlos, danach 19,00\xa0$ pro Monat"],
         "/shop/products/nowhere": ["Dieses Produkt gibt es hier nicht"],
-        "/shop/success": ["Dieser Kauf wurde nicht gefunden"],
+        "/shop/success": ["Falls Sie gerade etwas gekauft haben: vielen Dank!"],
     },
     "fr": {
         "/shop/": ["29,00\xa0$US", "19,00\xa0$US par mois", "Acheter maintenant", "Gratuit"],
@@ -146,7 +146,7 @@ SHOWN = {
         "/shop/products/team-seats": ["À partir de 8,00\xa0$US", "par place et par mois"],
         "/shop/products/pro-monthly": ["7\xa0jours d’essai gratuit, puis 19,00\xa0$US par mois"],
         "/shop/products/nowhere": ["Ce produit n’est pas ici"],
-        "/shop/success": ["Cet achat est introuvable"],
+        "/shop/success": ["Si vous venez d’acheter quelque chose"],
     },
 }
 
