@@ -347,7 +347,7 @@ def test_a_site_from_payment_to_signal(polar: ShopPolar, make_site: SiteMaker) -
     def deliver(fulfilment: Fulfilment) -> None:
         done.append(f"{current_app.name} {fulfilment.order.order_id}")
 
-    app = make_site(polar, shop=shop)
+    app = make_site(polar, shop=shop, SECRET_KEY="x")
 
     def hear(sender: Flask, order: Receipt) -> None:
         assert done == [f"{sender.name} {order.order_id}"]
@@ -355,7 +355,11 @@ def test_a_site_from_payment_to_signal(polar: ShopPolar, make_site: SiteMaker) -
 
     with order_paid.connected_to(hear, app):
         bought = polar.purchase("northlight", email="canary@example.com")
-        page = app.test_client().get(f"/shop/success?checkout_id={bought.checkout_id}")
+        query = {
+            "checkout_id": bought.checkout_id,
+            "customer_session_token": bought.customer_session_token,
+        }
+        page = app.test_client().get("/shop/success", query_string=query, follow_redirects=True)
         assert "Thank you" in page.text
         assert told.wait(30)
     assert done == [f"site {bought.order_id}"]

@@ -62,6 +62,7 @@ def create_app() -> Flask:
     sa.event.listen(sa.Engine, "commit", _before_commit)
     sa.event.listen(sa.Pool, "checkin", _after_commit)
     app = Flask(__name__, instance_path=os.environ["SITE_FOLDER"])
+    app.config["SECRET_KEY"] = "signs who bought"
     shop = Storefront(app)
     shop.on_order(fulfil)
     app.register_blueprint(shop.blueprint, url_prefix="/shop")

@@ -235,9 +235,11 @@ class _Crowd:
 
     def _follow(self, bought: Purchase) -> None:
         source = random.Random(bought.order_id)  # noqa: S311
-        paths = [f"/shop/success?checkout_id={bought.checkout_id}"] * self.reloads
-        paths += [""] * self.copies
+        page = f"/shop/success?checkout_id={bought.checkout_id}"
+        paths = [page] * self.reloads + [""] * self.copies
         source.shuffle(paths)
+        # As Polar sends the buyer back; from then on a cookie says who bought.
+        paths.insert(0, f"{page}&customer_session_token={bought.customer_session_token}")
         with requests.Session() as session:
             body = self._body(session, bought)
             for path in paths:
