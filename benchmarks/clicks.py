@@ -80,7 +80,7 @@ def _at_latency(
     with ExitStack() as stack:
 
         def serve(site: str) -> str:
-            return stack.enter_context(gunicorn(site, *_THREADS, env=env))
+            return stack.enter_context(gunicorn(site, *_THREADS, env=env)).url
 
         targets = {
             "`/buy/<reference>`": serve("shop") + buy,
@@ -99,7 +99,7 @@ def _at_latency(
         rows = []
         for clicks in (8,) if quick else (1, 8):
             runs: dict[str, Callable[[], float]] = {
-                name: partial(wrk, target, connections=clicks, seconds=1 if quick else 2)
+                name: partial(_clicks, target, clicks, seconds=1 if quick else 2)
                 for name, target in targets.items()
             }
             if not quick:
@@ -108,6 +108,10 @@ def _at_latency(
             found = in_turns(runs, rounds=1 if quick else 5)
             rows += _rows(found, f"Polar at {latency * 1000:.0f} ms, {clicks} at once")
     return rows
+
+
+def _clicks(url: str, at_once: int, *, seconds: float) -> float:
+    return wrk(url, connections=at_once, seconds=seconds).a_second
 
 
 def _rows(found: dict[str, list[float]], where: str) -> list[Row]:

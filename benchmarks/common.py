@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -174,20 +174,52 @@ def running(
                     process.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A site that gunicorn serves."""
+
+    url: str
+    _leader: int
+
+    def cpu_seconds(self) -> float:
+        """The processor time that its processes have had, in all of their threads.
+
+        Linux only. What a request takes of it says how many there can be in a second, also on a
+        machine that others keep busy.
+        """
+        nanoseconds = 0
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if os.getpgid(int(folder.name)) != self._leader:
+                    continue
+                for task in folder.glob("task/*/schedstat"):
+                    nanoseconds += int(task.read_text().split()[0])
+            except (OSError, ProcessLookupError):
+                continue  # it is gone
+        return nanoseconds / 1e9
+
+
 @contextmanager
 def gunicorn(
     site: str, *options: str, env: Mapping[str, str] | None = None, workers: int = 1
-) -> Iterator[str]:
-    """One of ``benchmarks/site.py``, served; gives its URL."""
+) -> Iterator[Served]:
+    """One of ``benchmarks/site.py``, served."""
     port = free_port()
     command = ["-m", "gunicorn", f"benchmarks.site:{site}()", "--bind", f"127.0.0.1:{port}"]
     command += ["--workers", str(workers), "--log-level", "warning", *options]
-    with running(*python(*command), port=port, env=env):
-        yield f"http://127.0.0.1:{port}"
+    with running(*python(*command), port=port, env=env) as process:
+        yield Served(f"http://127.0.0.1:{port}", process.pid)
 
 
-def wrk(url: str, *, connections: int, seconds: float, headers: Iterable[str] = ()) -> float:
-    """Requests a second that one thread of wrk gets answered.
+class Answered(NamedTuple):
+    """What wrk counted."""
+
+    requests: int
+    a_second: float
+
+
+def wrk(url: str, *, connections: int, seconds: float, headers: Iterable[str] = ()) -> Answered:
+    """Have one thread of wrk ask as often as it is answered.
 
     :raises RuntimeError: when an answer is neither a success nor a redirect nor a 304.
     """
@@ -198,10 +230,11 @@ def wrk(url: str, *, connections: int, seconds: float, headers: Iterable[str] = 
     said = subprocess.run(
         [*command, url], capture_output=True, text=True, timeout=_RUN_SECONDS, check=True
     ).stdout
-    found = re.search(r"^Requests/sec:\s+([\d.]+)", said, re.MULTILINE)
-    if found is None or "Non-2xx" in said:
+    count = re.search(r"^\s*(\d+) requests in", said, re.MULTILINE)
+    rate = re.search(r"^Requests/sec:\s+([\d.]+)", said, re.MULTILINE)
+    if count is None or rate is None or "Non-2xx" in said:
         raise RuntimeError(f"{url} was not answered as it should be:\n{said}")
-    return float(found[1])
+    return Answered(int(count[1]), float(rate[1]))
 
 
 def in_turns(

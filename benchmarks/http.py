@@ -1,8 +1,9 @@
 """Pages over HTTP: gunicorn and wrk, in turns with a view that does nothing.
 
-All sites have one worker, so that what is compared is what a request costs and not how many
-processes there are. wrk has one thread and keeps eight connections busy. gunicorn itself takes
-most of the time; what a page costs without it stands in the table of ``benchmarks.pages``.
+Each site has one worker, which wrk keeps busy with eight connections. What is compared is how many
+requests a worker answers in a second of processor time, gunicorn and the kernel included: that is
+what it answers in a second when it has a processor for itself. gunicorn takes most of it; what a
+page costs without it stands in the table of ``benchmarks.pages``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Final
 
 import requests
 
-from benchmarks.common import Row, fresh, gunicorn, in_turns, main, ratio, spread, wrk
+from benchmarks.common import Row, Served, fresh, gunicorn, in_turns, main, ratio, spread, wrk
 from benchmarks.site import BARE_BYTES, HEADERS, environment
 from benchmarks.upstream import TOKEN, product_slug, upstream
 
@@ -38,7 +39,7 @@ _FILL: Final = (
 
 
 def measure(quick: bool) -> Sequence[Row]:
-    """Requests a second of each site, under each kind of worker."""
+    """Requests by processor time of each site, under each kind of worker."""
     if shutil.which("wrk") is None:
         return [Row("pages over HTTP", "not measured: there is no wrk here (apt install wrk)")]
     rows: list[Row] = []
@@ -57,12 +58,12 @@ def _under(
     rounds = 1 if quick else 15
     with ExitStack() as stack:
 
-        def serve(site: str, **further: str) -> str:
+        def serve(site: str, **further: str) -> Served:
             return stack.enter_context(gunicorn(site, *options, env=env | further))
 
         shop, lane = serve("shop"), serve("shop_with_lane")
         # As wrk asks: a compressed page has another ETag.
-        first = requests.get(shop + page, headers=_PLAIN, timeout=30)
+        first = requests.get(shop.url + page, headers=_PLAIN, timeout=30)
         first.raise_for_status()
         unchanged = f"If-None-Match: {first.headers['ETag']}"
         size = {BARE_BYTES: str(len(first.content))}
@@ -71,21 +72,20 @@ def _under(
         nothing = serve("nothing", **size, **{HEADERS: json.dumps(own)})
         rendered = serve("shop", STOREFRONT_PREPARED_PAGES="never")
         cached = serve("cached", STOREFRONT_PREPARED_PAGES="never")
-        urls = {
-            "a bare view": (bare + "/page", ()),
-            "… its bytes and headers without Flask": (nothing + "/page", ()),
-            "product page": (shop + page, ()),
-            "product page, 304": (shop + page, (unchanged,)),
-            "product page, fast lane": (lane + page, ()),
-            "product page, fast lane, 304": (lane + page, (unchanged,)),
-            "… rendered by Jinja each time": (rendered + page, ()),
-            "… rendered once, kept by Flask-Caching": (cached + page, ()),
+        asked: dict[str, tuple[Served, str, tuple[str, ...]]] = {
+            "a bare view": (bare, "/page", ()),
+            "… its bytes and headers without Flask": (nothing, "/page", ()),
+            "product page": (shop, page, ()),
+            "product page, 304": (shop, page, (unchanged,)),
+            "product page, fast lane": (lane, page, ()),
+            "product page, fast lane, 304": (lane, page, (unchanged,)),
+            "… rendered by Jinja each time": (rendered, page, ()),
+            "… rendered once, kept by Flask-Caching": (cached, page, ()),
         }
         runs: dict[str, Callable[[], float]] = {}
-        for name, (url, headers) in urls.items():
-            status = 304 if headers else 200
-            _expect(url, headers, status)
-            runs[name] = partial(wrk, url, connections=_CONNECTIONS, seconds=1, headers=headers)
+        for name, (site, path, headers) in asked.items():
+            _expect(site.url + path, headers, 304 if headers else 200)
+            runs[name] = partial(_by_cpu, site, path, headers)
         if not quick:
             for run in runs.values():
                 run()  # so that the first round is like the others
@@ -94,7 +94,7 @@ def _under(
     rows = []
     for name, values in found.items():
         what = f"{name} ({server})"
-        measured = f"{statistics.median(values):,.0f} a second {spread(values)}".strip()
+        measured = f"{statistics.median(values):,.0f} a CPU second {spread(values)}".strip()
         compared = ratio(found, name, "a bare view")
         if name in targets:
             rows.append(Row.at_least(what, measured, compared, "a bare view", targets[name]))
@@ -103,6 +103,12 @@ def _under(
         else:
             rows.append(Row(what, measured, compared, "a bare view"))
     return rows
+
+
+def _by_cpu(site: Served, path: str, headers: Sequence[str]) -> float:
+    before = site.cpu_seconds()
+    answered = wrk(site.url + path, connections=_CONNECTIONS, seconds=1, headers=headers)
+    return answered.requests / (site.cpu_seconds() - before)
 
 
 def _expect(url: str, headers: Sequence[str], status: int) -> None:
