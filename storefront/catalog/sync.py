@@ -397,9 +397,10 @@ class _Reading:
         gone = [id_ for id_ in each.before if id_ not in each.rows]
         is_empty = not each.rows and not each.may_be_empty
         if is_empty or 2 * len(each.rows) < len(each.before) or len(gone) > _LOOKED_FOR:
-            agrees = each.doubted is not None and each.doubted.issuperset(gone)
-            each.doubted = frozenset(gone)
-            if not agrees:
+            # Others may have gone since: those are looked for.
+            doubted, each.doubted = each.doubted, frozenset(gone)
+            gone.sort(key=lambda id_: id_ in (doubted or ()))
+            if doubted is None or len(each.doubted - doubted) > _LOOKED_FOR:
                 each.problem = f"left out {len(gone)} that it had, and not the same ones twice"
                 return False
         found = each.look_for(gone[:_LOOKED_FOR])
