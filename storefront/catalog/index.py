@@ -146,8 +146,8 @@ class Index:
         self.product_ids = Places(ids, everything)
         self.slugs = Places(_joined(f.slugs for _, f in products), everything)
         self._flags = b"".join(f.flags for _, f in products)
-        #: The numbers of the products that have a page.
-        self.listed = array("I", (n for n in everything if self._flags[n] & _LISTED))
+        #: The numbers of the products that have a page, the newest first, as Polar lists them.
+        self.listed = array("I", (n for n in reversed(everything) if self._flags[n] & _LISTED))
         #: Origins of all pictures.
         self.origins = tuple(sorted(frozenset().union(*(f.origins for _, f in products))))
         self.link_ids = Places(_joined(f.ids for _, f in links), range(len(self.links)))
