@@ -20,6 +20,7 @@ from tests.faults import (
     lying,
     orders,
     outage,
+    probing,
     reading,
     refreshing,
     spoiling,
@@ -137,6 +138,7 @@ PROOFS: Final[dict[str, Proof]] = {
     "R1-outage": lambda f: outage.outage(f, requests=100_000, restarts=200),
     "R1-log": lambda f: outage.log_of_an_outage(f, preload=False, seconds=30),
     "R1-log-preload": lambda f: outage.log_of_an_outage(f, preload=True, seconds=30),
+    "R1-fork": lambda f: outage.forks(f, times=50),
     "R1-files": lambda f: spoiling.cache_files(f, pause=5),
     "R1-sqlite": lambda f: spoiling.sqlite_file(f, pause=5),
     "R1-redis": _redis,
@@ -160,6 +162,7 @@ PROOFS: Final[dict[str, Proof]] = {
     "R8-postgresql": _acknowledged_postgresql,
     "R9-lying": lambda f: lying.lying(f, megabytes=[10, 100, 1000], seconds=120),
     "S5-webhooks": lambda f: hostile.hostile_webhooks(f, headers=1_000_000, bodies=100_000),
+    "S1-probing": lambda f: probing.probing(f, count=10_000),
 }
 
 
