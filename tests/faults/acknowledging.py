@@ -34,7 +34,11 @@ def acknowledged(
     """
     (folder / "instance").mkdir(parents=True)
     if url is not None:
-        Database(Secret(_psycopg(url)), folder).upgrade()
+        empty = Database(Secret(_psycopg(url)), folder)
+        empty.upgrade()
+        with empty.writing() as connection:
+            connection.execute(webhooks.delete())
+        empty.close()
     port = free_port()
     settings = {"STOREFRONT_DATABASE_URL": url} if url else {}
     environ = environment(
