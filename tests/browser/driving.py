@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from playwright.sync_api import (
     Browser,
@@ -45,6 +46,13 @@ def buy(page: Page) -> None:
     """Press the buy button of a product's page, and arrive at the checkout."""
     page.locator("a.storefront-button").first.click()
     page.wait_for_url("**/checkout/polar_c_*")
+
+
+def begin(page: Page, shop_url: str, reference: str, query: str = "") -> str:
+    """Go by the shop's own address to a new checkout; its client secret."""
+    page.goto(f"{shop_url}buy/{reference}{query}")
+    page.wait_for_url("**/checkout/polar_c_*")
+    return urlsplit(page.url).path.rpartition("/")[2]
 
 
 def fill_checkout(page: Page, *, card: str, code: str = "", email: str = BUYER) -> None:

@@ -6,12 +6,15 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 from playwright.sync_api import Page
 
 from tests.browser.driving import (
+    BUYER,
     DECLINED_CARD,
     GOOD_CARD,
+    begin,
     buy,
     chromium,
     fill_checkout,
@@ -75,8 +78,12 @@ def _take(shop: Demo, page: Page, take: Callable[[str], None]) -> None:
         take(f"product-{slug}")
     page.goto(f"{shop.shop_url}products/no-such-thing")
     take("not-found")
-    page.goto(f"{shop.shop_url}success?checkout_id=nothing")
-    take("success-unknown")
+    page.goto(f"{shop.shop_url}success")
+    take("success-neutral")
+    page.get_by_label("Email").fill("somebody@example.com")
+    page.get_by_role("button", name="Show my order").click()
+    page.get_by_role("alert").wait_for()
+    take("success-no-match")
     page.goto(shop.polar_url)
     take("polar")
 
@@ -89,7 +96,7 @@ def _take(shop: Demo, page: Page, take: Callable[[str], None]) -> None:
     pay(page)
     page.get_by_text("Payment declined").wait_for()
     take("checkout-declined")
-    fill_checkout(page, card=GOOD_CARD)
+    fill_checkout(page, card=GOOD_CARD, email=f"{uuid4().hex[:8]}-{BUYER}")
     pay(page)
     page.wait_for_url(f"{shop.shop_url}success?*")
     page.get_by_role("heading", name="Thank you").wait_for()
@@ -97,7 +104,7 @@ def _take(shop: Demo, page: Page, take: Callable[[str], None]) -> None:
 
 
 def _take_states(stage: Stage, page: Page, take: Callable[[str], None]) -> None:
-    paid, expired = stage.open_checkout("website"), stage.open_checkout("website")
+    paid, expired = (begin(page, stage.shop_url, "northlight") for _ in range(2))
     stage.pay(paid)
     stage.set_status(expired, "expired")
     for name, secret in (("waiting", paid), ("expired", expired)):

@@ -21,6 +21,10 @@ from storefront.emulator.demo import demo_store
 from tests.demo_processes import free_port
 
 
+#: What the sites sign their cookies with.
+SECRET_KEY = "of the stage"
+
+
 class _Quiet(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -108,6 +112,7 @@ def site_for(polar_url: str, folder: Path, *, plain: bool = False) -> Flask:
         "POLAR_SERVER": polar_url,
         "POLAR_ACCESS_TOKEN": "polar_oat_local",
         "STOREFRONT_CACHE_DIR": str(folder / "cache"),
+        "SECRET_KEY": SECRET_KEY,
     }
     if not plain:
         return create_app(config)

@@ -10,8 +10,16 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from tests.browser.driving import DECLINED_CARD, GOOD_CARD, assert_fits, fill_checkout, pay
-from tests.browser.staging import Stage, serving, site_for, staged
+from storefront.orders.proof import Seals, new_nonce
+from tests.browser.driving import (
+    DECLINED_CARD,
+    GOOD_CARD,
+    assert_fits,
+    begin,
+    fill_checkout,
+    pay,
+)
+from tests.browser.staging import SECRET_KEY, Stage, serving, site_for, staged
 from tests.demo_processes import free_port
 from tests.test_pages import add_products
 
@@ -100,15 +108,20 @@ def test_a_large_shop(page: Page, tmp_path: Path, plain: bool) -> None:
 def test_what_became_of_a_purchase(
     page: Page, stage: Stage, plain_stage: Stage, where: str, status: str
 ) -> None:
-    """The success page in each state."""
+    """The success page in each state, for its buyer; and for who has proved nothing."""
     on = stage if where == "demo" else plain_stage
-    secret = on.open_checkout("website", "?discount_code=LAUNCH20")
+    secret = begin(page, on.shop_url, "northlight", "?discount_code=LAUNCH20")
     if status == "succeeded":
         on.pay(secret)
     elif status != "none":
         on.set_status(secret, status)
     page.goto(on.success_url(secret) if status != "none" else f"{on.shop_url}success")
     look_over(page)
+    if status == "none":
+        page.get_by_label("Email").fill("somebody@example.com")
+        page.get_by_role("button", name="Show my order").click()
+        page.get_by_role("alert").wait_for()
+        look_over(page)
     page.goto("about:blank")  # a waiting page would go on asking
 
 
@@ -118,6 +131,10 @@ def test_polar_out_of_reach(page: Page, tmp_path: Path, path: str, plain: bool) 
     """A shop that never read its catalogue, and a success page that can't ask."""
     nowhere = f"http://127.0.0.1:{free_port()}"
     with serving(site_for(nowhere, tmp_path, plain=plain), free_port()) as url:
+        cookie = Seals([SECRET_KEY]).seal_buyer(new_nonce())
+        page.context.add_cookies(
+            [{"name": "storefront_buyer", "value": cookie, "url": f"{url}/shop/"}]
+        )
         answer = page.goto(f"{url}/shop/{path}")
         assert answer is not None
         assert answer.status == 503

@@ -28,6 +28,7 @@ WAYS: Final = (
 )
 #: `STOREFRONT_PAGE_TIMEOUT_SECONDS`, and what a page itself may take.
 LONGEST: Final = 2.3
+_PATIENCE: Final = {"STOREFRONT_PAGE_TIMEOUT_SECONDS": "2"}
 CONTROL: Final = "/control"
 
 
@@ -63,10 +64,14 @@ def waiting(
     page, first, bought = _Worst(), _Worst(), _Worst()
     with polar(seed(20)) as upstream:
         paid = upstream.served.purchase("Item 1", email="jane@example.com")
-        thanks = f"/shop/success?checkout_id={paid.checkout_id}"
+        # With what may prove who bought: without it Polar would not be asked.
+        thanks = (
+            f"/shop/success?checkout_id={paid.checkout_id}"
+            f"&customer_session_token={paid.customer_session_token}"
+        )
         for number, way in enumerate(ways):
             # New processes each time: those that know that Polar fails do not ask it.
-            settings = {"STOREFRONT_CATALOG_TTL_SECONDS": "0.5"}
+            settings = {**_PATIENCE, "STOREFRONT_CATALOG_TTL_SECONDS": "0.5"}
             site = Site(folder / f"warm-{number}", upstream, threads=success, settings=settings)
             with site.running():
                 site.warm_up()
@@ -74,10 +79,12 @@ def waiting(
                 time.sleep(0.6)
                 bought.note(ask_at_once([site.port] * success, thanks), _control(site))
                 page.note(visit(site, site.pages, requests=warm), _control(site))
-            settings = {"STOREFRONT_SYNC_ON_START": "false"}
+            settings = {**_PATIENCE, "STOREFRONT_SYNC_ON_START": "false"}
             site = Site(folder / f"cold-{number}", upstream, threads=cold, settings=settings)
             with site.running():
-                first.note(ask_at_once([site.port] * cold, "/shop/"), _control(site))
+                # A page of the site waits no longer for having many buttons.
+                for path in ("/shop/", "/"):
+                    first.note(ask_at_once([site.port] * cold, path), _control(site))
             upstream.faults.clear()
     slow = page.slow + bought.slow + first.slow
     noise = page.control
