@@ -34,7 +34,7 @@ def fault_of(catalog: Catalog, products: int) -> str:
 
 
 def main(least: int, products: int) -> None:
-    """Read until the input ends."""
+    """Say when it begins, and read until the input ends."""
     found, versions, reads = Counter[str](), set[str](), 0
     while True:
         store = get_state(create_app(STOREFRONT_SYNC_ON_START=False)).catalog
@@ -48,6 +48,8 @@ def main(least: int, products: int) -> None:
                     print(json.dumps({"reads": reads, "versions": len(versions), **found}))
                     return
             reads += 1
+            if reads == 1:
+                print("reading", flush=True)
             try:
                 catalog = store.current()
             except CatalogUnavailable:

@@ -20,8 +20,8 @@ from tests.faults.harness import (
 )
 from tests.services import PostgreSQLServer
 
-#: A cold site reads when it is first asked, so that all are asked at once.
-_COLD = {"STOREFRONT_SYNC_ON_START": "false"}
+#: A cold site reads when it is first asked, so that all are asked at once; all wait for the walk.
+_COLD = {"STOREFRONT_SYNC_ON_START": "false", "STOREFRONT_PAGE_TIMEOUT_SECONDS": "30"}
 _PRODUCTS = 250
 _SLOWLY = 0.15
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -32,14 +32,16 @@ def spoiled(
     blows: Mapping[str, Blow],
     *,
     pause: float,
+    only: Collection[str] = (),
     machines: int = 1,
     settings: Mapping[str, str] | None = None,
     redis_url: str | None = None,
 ) -> Figure:
     """Visitors look at all pages while one blow follows another, each with new workers after it.
 
-    `pause` is how long visitors stay after each, in seconds.
+    `pause` is how long visitors stay after each, in seconds; `only` names some of the blows.
     """
+    blows = {what: blow for what, blow in blows.items() if what in only or not only}
     unwell = []
     with polar(seed(20)) as upstream, ExitStack() as running:
         sites = [
@@ -146,7 +148,9 @@ def sqlite_file(folder: Path, *, pause: float) -> Figure:
     return spoiled(folder, "SQLite", blows, pause=pause)
 
 
-def redis_server(folder: Path, server: RedisServer, *, pause: float) -> Figure:
+def redis_server(
+    folder: Path, server: RedisServer, *, pause: float, only: Collection[str] = ()
+) -> Figure:
     """A Redis that two machines share."""
 
     def flush(sites: Sequence[Site]) -> None:
@@ -178,10 +182,12 @@ def redis_server(folder: Path, server: RedisServer, *, pause: float) -> Figure:
         "started again": restart,
         "frozen": freeze,
     }
-    return spoiled(folder, "Redis", blows, pause=pause, machines=2, redis_url=server.url)
+    return spoiled(folder, "Redis", blows, pause=pause, only=only, machines=2, redis_url=server.url)
 
 
-def postgresql_server(folder: Path, server: PostgreSQLServer, *, pause: float) -> Figure:
+def postgresql_server(
+    folder: Path, server: PostgreSQLServer, *, pause: float, only: Collection[str] = ()
+) -> Figure:
     """A PostgreSQL that two machines share."""
 
     def stop(sites: Sequence[Site]) -> None:
@@ -199,4 +205,6 @@ def postgresql_server(folder: Path, server: PostgreSQLServer, *, pause: float) -
 
     blows = {"stopped": stop, "started again": restart, "killed": kill, "frozen": freeze}
     settings = {"STOREFRONT_DATABASE_URL": server.create_database()}
-    return spoiled(folder, "PostgreSQL", blows, pause=pause, machines=2, settings=settings)
+    return spoiled(
+        folder, "PostgreSQL", blows, pause=pause, only=only, machines=2, settings=settings
+    )

@@ -1,18 +1,21 @@
-"""Sets a process's clock ahead, from its first moment on, by what a file says.
+"""What befalls a process from its first moment on: a clock that is ahead, and slow imports.
 
 Python imports this module at its start from wherever `PYTHONPATH` leads; the harness lets it lead
 here. `SITE_CLOCK` names a file with one float of eight bytes: the seconds to be ahead. It may
-change while the process runs.
+change while the process runs. `SITE_SLOW_IMPORTS` is what each import takes longer in a thread
+that is not the main one, in seconds.
 """
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import datetime
 import gc
 import mmap
 import os
 import struct
+import sys
 import time
 from typing import Any
 
@@ -38,5 +41,20 @@ def _follow(path: str) -> None:
     ctypes.pythonapi.PyType_Modified(ctypes.py_object(datetime.datetime))
 
 
+class _Slowly:
+    """Finds no module, and takes its time."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._main = _thread.get_ident()
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Wait a little; others find it."""
+        if _thread.get_ident() != self._main:
+            time.sleep(self._seconds)
+
+
+if os.environ.get("SITE_SLOW_IMPORTS"):
+    sys.meta_path.insert(0, _Slowly(float(os.environ["SITE_SLOW_IMPORTS"])))
 if os.environ.get("SITE_CLOCK"):
     _follow(os.environ["SITE_CLOCK"])
