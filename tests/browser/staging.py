@@ -20,7 +20,6 @@ from storefront.emulator import LocalPolar, Store
 from storefront.emulator.demo import demo_store
 from tests.demo_processes import free_port
 
-
 #: What the sites sign their cookies with.
 SECRET_KEY = "of the stage"
 
