@@ -216,8 +216,12 @@ def test_a_lease_runs_out(
     started = time.monotonic()
     store.current()
     assert 1 < time.monotonic() - started < 10
-    with database.reading() as connection:
-        assert connection.scalar(sa.select(sa.func.count()).select_from(leases)) == 0
+
+    def is_free() -> bool:
+        with database.reading() as connection:
+            return not connection.scalar(sa.select(sa.func.count()).select_from(leases))
+
+    wait_until(is_free, "the leases are given back")
     database.close()
 
 
@@ -422,7 +426,7 @@ def _has_stamp(server: RedisServer, *stores: CatalogStore) -> bool:
     for store in stores:
         store.current()
     with redis.Redis.from_url(server.url) as client:
-        return any(key.endswith(b":stamp") for key in client.keys("*"))
+        return bool(client.keys(f"*{stores[0]._cache.key}:stamp"))
 
 
 @pytest.mark.postgresql
@@ -504,14 +508,14 @@ def test_planted_in_redis(
         two = store_of(site_of("b", redis_url=redis_url))
         assert len(two.current()) == 12
         # Running workers keep what they have, and put the shop's own back.
-        wait_until(lambda: shows(one, "pro-monthly")() and _is_mended(client, value), "mended", 20)
+        (stamp,) = client.keys(f"*{one._cache.key}:stamp")
+
+        def is_mended() -> bool:
+            return shows(one, "pro-monthly")() and client.get(stamp) != value
+
+        wait_until(is_mended, "the shop's own is back", 20)
     assert len(one.current()) == 12
     assert not (tmp_path / "ran").exists()
-
-
-def _is_mended(client: Any, value: bytes) -> bool:
-    stamp = next(key for key in client.keys("*") if key.endswith(b":stamp"))
-    return bool(client.get(stamp) != value)
 
 
 def test_planted_pickles_in_files(
@@ -566,3 +570,42 @@ def test_a_faulty_reading_changes_nothing(reference_polar: LocalPolar, site_of: 
         store.sync()
     assert store.current().version == version
     assert store_of(site_of("a")).current().version == version
+
+
+FORKS = """
+import os, pathlib, sys, time
+from types import SimpleNamespace
+from tests.machines import machine, store_of
+
+polar = SimpleNamespace(url=sys.argv[1], tokens=["polar_oat_local"])
+store = store_of(machine(polar, pathlib.Path(sys.argv[2])))
+store.current()
+children = []
+for number in range(8):
+    child = os.fork()
+    if child == 0:
+        deadline = time.monotonic() + 20
+        while store.current().page("after-the-fork") is None:
+            if time.monotonic() > deadline:
+                os._exit(1)
+            time.sleep(0.02)
+        store.refresh(product_ids=[sys.argv[3]])
+        os._exit(0)
+    children.append(child)
+print("forked", flush=True)
+sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+"""
+
+
+def test_forked_workers(reference_polar: LocalPolar, site_of: Machine, tmp_path: Path) -> None:
+    """Workers forked from a process that has the catalogue, as by --preload, see changes and can
+    make them."""
+    command = [sys.executable, "-c", FORKS, reference_polar.url, str(tmp_path / "a"), EBOOK]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"forked\n"
+        rename(reference_polar, "After the fork")
+        store_of(site_of("a")).sync()
+        assert process.wait(60) == 0
+    # Two readings of everything; each worker then asked for the one product.
+    assert walks(reference_polar) == 2 + 8

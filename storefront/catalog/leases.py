@@ -190,9 +190,11 @@ class CacheLease:
                 return None
             there = backend.get(self._key)
             found = there if isinstance(there, str) else ""
-            if (despite_pause and _is_pause(_read(found))) or self._stands_still(found):
+            theirs = _read(found)
+            ended = theirs is None or (despite_pause and _is_pause(theirs))
+            if ended or self._stands_still(found):
                 # Adding and setting its timeout are two steps: one that was killed in between
-                # left an entry that would stay for ever.
+                # left an entry that would stay for ever. So would what is no lease at all.
                 backend.delete(self._key)
                 if backend.add(self._key, text, timeout=_LEASE_SECONDS):
                     return None

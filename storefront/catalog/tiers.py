@@ -61,6 +61,7 @@ class CacheBackend(Protocol):
 
     def get(self, key: str) -> Any: ...
     def get_many(self, *keys: str) -> Any: ...
+    def has(self, key: str) -> Any: ...
     def set(self, key: str, value: Any, timeout: int | None = None) -> Any: ...
     def add(self, key: str, value: Any, timeout: int | None = None) -> Any: ...
     def delete(self, key: str) -> Any: ...
@@ -171,6 +172,7 @@ class CacheTier(Tier):
         self.key = f"storefront:catalog:{SCHEMA + 1}:{shop}"
         #: Whether other machines have the same one, and it can say which of two came first.
         self.is_shared = is_shared
+        self._was_there = False
 
     def __str__(self) -> str:
         return type(self.backend).__name__
@@ -239,7 +241,11 @@ class CacheTier(Tier):
         return f"{self.key}:{name}"
 
     def _stamp(self) -> Stamp | None:
+        # On a Redis with JSON, Flask-Caching logs an error for each entry that is not there.
+        if not self._was_there and not self.backend.has(self._place()):
+            return None
         text = self._get(self._place())
+        self._was_there = text is not None
         if text is None:
             return None
         try:
