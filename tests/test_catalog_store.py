@@ -157,7 +157,9 @@ def test_many_pages_are_read(make_site: SiteMaker) -> None:
         assert report.products == 267
         assert len(store.current()) == 262
     assert calls[-1] == (284, 284)
-    assert calls[0][0] == 100
+    # Several requests are in flight, so either list may come first; neither number goes back.
+    assert calls[0][0] in (17, 100)
+    assert calls == sorted(calls)
 
 
 def test_the_cache_carries_it_to_other_workers(
