@@ -83,13 +83,14 @@ queries = (
 class Pair:
     """Two sites that sell the same: one prepares its pages, and one renders each."""
 
-    def __init__(self, polar: LocalPolar, make_site: SiteMaker) -> None:
+    def __init__(self, polar: LocalPolar, make_site: SiteMaker, **settings: Any) -> None:
         self.visitor: Visitor | None = None
         self.sites: list[Flask] = []
         for choice in ("always", "never"):
             shop = Storefront()
             shop.visitor(lambda: self.visitor)
-            self.sites.append(make_site(polar, shop=shop, STOREFRONT_PREPARED_PAGES=choice))
+            settings["STOREFRONT_PREPARED_PAGES"] = choice
+            self.sites.append(make_site(polar, shop=shop, **settings))
 
     def both(self, path: str, query: str) -> tuple[TestResponse, TestResponse]:
         """The page from either."""
@@ -100,14 +101,15 @@ class Pair:
         return ready, rendered
 
 
-@pytest.fixture(params=["the shop's own", "the site's"])
+@pytest.fixture(params=["the shop's own", "the site's", "by /buy"])
 def pair(
     request: pytest.FixtureRequest,
     reference_polar: LocalPolar,
     make_site: SiteMaker,
     tmp_path: Path,
 ) -> Pair:
-    """With the shop's own templates, and with a layout that has buttons of its own."""
+    """With the shop's own templates, with a layout that has buttons of its own, and with buttons
+    that lead by the shop's own address."""
     if request.param == "the site's":
         own_layout(
             tmp_path,
@@ -116,7 +118,8 @@ def pair(
             '{{ buy_link("pro-monthly", locale="fr", discount_code="") }}'
             '{{ buy_link("Pro plans", product="pro-yearly", theme="dark") }}' + OWN_LAYOUT,
         )
-    return Pair(reference_polar, make_site)
+    buttons = "redirect" if request.param == "by /buy" else "link"
+    return Pair(reference_polar, make_site, STOREFRONT_BUTTONS=buttons)
 
 
 def test_prepared_is_rendered(pair: Pair) -> None:

@@ -21,6 +21,7 @@ from werkzeug.test import TestResponse
 
 from storefront import Fulfilment, Receipt, Storefront, Visitor, get_state
 from storefront.emulator.app import Token
+from storefront.errors import LinkError
 from storefront.orders.proof import (
     LASTS_SECONDS,
     Limit,
@@ -225,6 +226,69 @@ def test_a_client_can_not_try_many_checkouts(polar: ShopPolar, site: Flask) -> N
             environ_overrides={"REMOTE_ADDR": client_address},
         )
         assert tried.status_code == status
+
+
+# --- buttons by /buy ---------------------------------------------------------------------------
+
+
+def test_buttons_by_buy(polar: ShopPolar, make_site: SiteMaker) -> None:
+    """They say what the template says and which campaign this is; who buys is told by /buy."""
+    shop = Storefront()
+    jane = Visitor(email=EMAIL, name="Bea", discount_code="LAUNCH20", locale="fr")
+    shop.visitor(lambda: jane)
+    site = make_site(polar, shop=shop, SECRET_KEY=KEY, STOREFRONT_BUTTONS="redirect")
+    with site.test_request_context("/?utm_source=mail&customer_email=eve@example.com"):
+        assert shop.buy_url("northlight") == "/shop/buy/northlight?utm_source=mail"
+        assert shop.buy_url("northlight", theme="dark", utm={"source": "x"}) == (
+            "/shop/buy/northlight?theme=dark&utm_source=x"
+        )
+        assert shop.buy_url("northlight", via="link").startswith(polar.url)
+        link = shop.catalog.find("plans").offer
+        assert link is not None
+        assert shop.buy_url("plans").startswith("/shop/buy/plans?product_id=")
+        with pytest.raises(LinkError, match="visitor"):
+            shop.buy_url("northlight", email="jane@example.com")
+        with pytest.raises(LinkError, match="redirect"):
+            shop.buy_url("northlight", via="elsewhere")
+    page = site.test_client().get("/shop/products/northlight")
+    assert EMAIL not in page.text
+    assert 'href="/shop/buy/northlight"' in page.text
+    sent = parse_qs(urlsplit(site.test_client().get("/shop/buy/northlight").location or "").query)
+    assert sent.pop("reference_id")[0].startswith("sf_")
+    assert sent == {
+        "customer_email": [EMAIL],
+        "customer_name": ["Bea"],
+        "discount_code": ["LAUNCH20"],
+        "locale": ["fr"],
+    }
+
+
+def test_names_that_are_no_path(polar: ShopPolar, make_site: SiteMaker) -> None:
+    """A label that would be something else in an address is told by the link's id."""
+    link = polar.store.live_links()[0]
+    shop = Storefront()
+    for label in ("..", "a/../b", "50% & more?", "Größe #1"):
+        link["label"] = label
+        site = make_site(polar, shop=Storefront(), SECRET_KEY=KEY, STOREFRONT_CACHE_DIR=None)
+        get_state(site).catalog.sync()
+        with site.test_request_context("/"):
+            url = shop.buy_url(label, via="redirect")
+        assert urlsplit(url).path == f"/shop/buy/{link['id']}"
+        assert site.test_client().get(url).status_code == 303
+
+
+def test_without_the_pages_buttons_go_straight(
+    polar: ShopPolar, make_site: SiteMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A site without the shop's pages has no /buy: a mistake in development, logged elsewhere."""
+    shop = Storefront()
+    site = make_site(polar, shop=shop, pages=False)
+    with site.test_request_context("/"):
+        with pytest.raises(LinkError, match="blueprint"):
+            shop.buy_url("northlight", via="redirect")
+        site.testing = False
+        assert shop.buy_url("northlight", via="redirect").startswith(polar.url)
+    assert "register shop.blueprint" in caplog.text
 
 
 # --- attacks -----------------------------------------------------------------------------------
