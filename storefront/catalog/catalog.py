@@ -15,7 +15,6 @@ from markupsafe import Markup
 
 from storefront.catalog.addresses import is_web_address
 from storefront.catalog.description import render_description, summarize
-from storefront.catalog.forking import forking
 from storefront.catalog.index import Index, is_listed
 from storefront.catalog.pricing import (
     Pricing,
@@ -27,6 +26,7 @@ from storefront.catalog.pricing import (
 from storefront.catalog.records import decode_link, decode_product, split_line
 from storefront.catalog.snapshot import Snapshot
 from storefront.errors import UnknownReference
+from storefront.forking import GATE
 from storefront.memo import Memo
 from storefront.polar.models import CheckoutLink, Product
 from storefront.texts import Texts
@@ -378,7 +378,7 @@ class _Builder:
 
     def product(self, number: int) -> _Kept:
         """The product of that number, in words."""
-        with forking:
+        with GATE.passed():
             slug, product = self._read(number)
             return _Kept(self._in_words(slug, product, number), self.basis(number))
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from storefront.catalog.forking import forking
 from storefront.catalog.index import ForeignBytes
 from storefront.catalog.snapshot import SCHEMA, Snapshot, decode_manifest, name_of
 from storefront.errors import DatabaseUnavailable
+from storefront.forking import GATE
 
 if TYPE_CHECKING:
     from storefront.database import Database
@@ -305,7 +305,7 @@ class DatabaseTier(Tier):
         :raises Silent: when it fails or takes longer.
         """
         # What is wrong with it, the call itself meets as well.
-        with forking, suppress(Exception):
+        with GATE.passed(), suppress(Exception):
             self.database.load()
         return super().ask(function, seconds)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storefront.errors import DatabaseUnavailable
+from storefront.forking import GATE
 from storefront.secret import Secret
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Database:
         self._is_short = False
         self._lock = threading.Lock()
         self._pen = threading.Lock()
+        GATE.close_before_forks(self)
 
     def __repr__(self) -> str:
         return f"<Database {self}>"
@@ -133,6 +135,11 @@ class Database:
                 self._engine.dispose()
             self._engine = None
 
+    def close_before_fork(self) -> None:
+        """SQLite's connections must not be carried into another process."""
+        if self._engine is not None and not self.is_shared and self._process == os.getpid():
+            self._engine.dispose()
+
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[sa.Connection]:
         self._prepare()
@@ -175,7 +182,7 @@ class Database:
 
     @contextmanager
     def _connect(self, *, write: bool) -> Iterator[sa.Connection]:
-        with self._current_engine().connect() as plain:
+        with GATE.passed(), self._current_engine().connect() as plain:
             connection = plain.execution_options(storefront_write=write)
             with connection.begin():
                 yield connection

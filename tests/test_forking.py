@@ -1,0 +1,96 @@
+"""A fork waits for what must not be under way meanwhile, in a process of its own each time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+_BEGIN = """
+import os, sys, threading, time
+from pathlib import Path
+import sqlalchemy as sa
+from storefront.database import Database
+from storefront.database.tables import schema
+from storefront.forking import GATE
+
+database = Database(None, Path(sys.argv[1]))
+
+def write():
+    with database.writing() as connection:
+        connection.execute(schema.update().values(version=1))
+
+def child_ends(pid):
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+"""
+
+
+def _run(script: str, folder: Path) -> str:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", _BEGIN + script]
+    done = subprocess.run(
+        [*command, str(folder)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_process_that_was_forked_amid_a_transaction_writes(tmp_path: Path) -> None:
+    """The fork waits for the transaction of another thread, and the new process can write at
+    once."""
+    script = """
+write()
+inside = threading.Event()
+
+def linger():
+    with database.writing() as connection:
+        connection.execute(schema.update().values(version=1))
+        inside.set()
+        time.sleep(0.5)
+
+threading.Thread(target=linger).start()
+inside.wait()
+pid = os.fork()
+if pid == 0:
+    started = time.monotonic()
+    write()
+    print(f"{time.monotonic() - started < 5}", flush=True)
+    os._exit(0)
+print(child_ends(pid))
+write()
+"""
+    assert _run(script, tmp_path).split() == ["True", "0"]
+
+
+def test_no_connection_is_carried_into_another_process(tmp_path: Path) -> None:
+    """Of a database that was used, a new process has no file open."""
+    script = """
+write()
+pid = os.fork()
+if pid == 0:
+    found = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")
+             if os.path.islink(f"/proc/self/fd/{fd}")]
+    print([name for name in found if ".db" in name], flush=True)
+    os._exit(0)
+print(child_ends(pid))
+"""
+    assert _run(script, tmp_path).split() == ["[]", "0"]
+
+
+def test_who_forks_within_is_not_waited_for(tmp_path: Path) -> None:
+    """A fork inside of a transaction of one's own happens, and what comes after it works."""
+    script = """
+with database.writing() as connection:
+    started = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    print(time.monotonic() - started < 5, child_ends(pid))
+with GATE.passed(), GATE.passed():
+    pass
+pid = os.fork()
+if pid == 0:
+    with GATE.passed():
+        os._exit(0)
+print(child_ends(pid))
+"""
+    assert _run(script, tmp_path).split() == ["True", "0", "0"]
