@@ -44,6 +44,7 @@ def create_app(**settings: Any) -> Flask:
         level=logging.INFO, format="[%(process)d] %(levelname)s %(name)s: %(message)s"
     )
     app = Flask(__name__, instance_path=os.environ["SITE_FOLDER"])
+    app.config["SECRET_KEY"] = "the same in all processes"
     app.config.update(settings)
     cache = None
     if os.environ.get("SITE_REDIS"):
