@@ -397,9 +397,12 @@ def test_the_fast_lane(reference_polar: LocalPolar, make_site: SiteMaker) -> Non
     app = make_site(reference_polar, shop=shop)
     seen: list[str] = []
     flask = app.wsgi_app
-    app.wsgi_app = lambda environ, start: (  # type: ignore[method-assign]
-        seen.append(environ["PATH_INFO"]) or flask(environ, start)
-    )
+
+    def watched(environ: Any, start_response: Any) -> Any:
+        seen.append(environ["PATH_INFO"])
+        return flask(environ, start_response)
+
+    app.wsgi_app = watched  # type: ignore[method-assign]
     run("run: lane", app=app, shop=shop)
     pages = [app.test_client(use_cookies=False).get("/shop/").data for _ in range(3)]
     assert pages == [pages[0]] * 3
