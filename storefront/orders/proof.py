@@ -24,6 +24,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from itsdangerous import BadSignature, TimestampSigner
+from itsdangerous.signer import SigningAlgorithm
 
 from storefront.polar import Checkout
 from storefront.secret import Secret
@@ -273,13 +274,21 @@ class ProofDesk:
         return seals
 
 
+class _Sha256(SigningAlgorithm):
+    """HMAC-SHA256 in one call, at a third of the cost of Python's objects for it."""
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        """The signature of a value."""
+        return hmac.digest(key, value, "sha256")
+
+
 def _signer(keys: Sequence[str | bytes], purpose: bytes) -> TimestampSigner:
     # The keys are derived once, and not for each signature.
     derived = [
         hmac.digest(key.encode() if isinstance(key, str) else key, purpose, "sha256")
         for key in keys
     ]
-    return TimestampSigner(derived, salt=purpose, key_derivation="none", digest_method=sha256)
+    return TimestampSigner(derived, salt=purpose, key_derivation="none", algorithm=_Sha256())
 
 
 def _folded(email: str) -> str:

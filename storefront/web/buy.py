@@ -55,10 +55,12 @@ def buy(reference: str) -> BaseResponse:
         raise ProductNotFound()
     if found.offer is None:
         raise ProductNotFound(unsold=found.product)
-    if is_ours(asked.get("reference_id", "")):
+    reference_id = asked.get("reference_id")
+    if reference_id and is_ours(reference_id):
         # Somebody else's way to prove what this visitor is about to buy.
         del asked["reference_id"]
-    if asked.get("reference_id") or current_visitor().reference_id:
+        reference_id = None
+    if reference_id or (state.callbacks.visitor and current_visitor().reference_id):
         # The site has a reference of its own: another proof serves.
         return to_checkout(state, found, asked)
     proof, cookies = plant_buyer(state, f"buy/{reference}")
@@ -75,8 +77,9 @@ def to_checkout(
 ) -> BaseResponse:
     """The redirect to the checkout of what was found.
 
-    ``asked`` is what the address asks for, by Polar's names. ``reference_id`` goes before the
-    visitor's and before the one of the address; ``cookies`` are values of ``Set-Cookie``.
+    ``asked`` is what the address asks for, by Polar's names. ``reference_id``, of letters, digits
+    and underscores, goes before the visitor's and before the one of the address; ``cookies`` are
+    values of ``Set-Cookie``.
     """
     assert found.offer is not None
     if state.embedded is not None:
@@ -87,7 +90,7 @@ def to_checkout(
     if visitor := visitor_values():
         parameters |= encode_parameters(None, visitor, lenient=True)
     if reference_id is not None:
-        parameters |= encode_parameters(None, {"reference_id": reference_id})
+        parameters["reference_id"] = f"reference_id={reference_id}"
     url = with_parameters(link.url, parameters, lenient=True)
     headers = [("Location", url), *_HEADERS]
     headers += (("Set-Cookie", cookie) for cookie in cookies)

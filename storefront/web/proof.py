@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote
 from uuid import UUID
@@ -238,8 +239,14 @@ def _look_up(state: State, checkout_id: str, deadline: Deadline) -> Checkout | N
     return found if isinstance(found, Checkout) else None
 
 
+@lru_cache(maxsize=100)
+def _quoted(path: str) -> str:
+    return quote(path, safe="/")
+
+
 def _cookie(name: str, value: str, tail: str) -> str:
     """A value for ``Set-Cookie``, for the pages of the shop and no others."""
-    path = quote(request.root_path + request.path[: len(request.path) - len(tail)], safe="/")
+    whole = request.path
+    path = _quoted(request.root_path + whole[: len(whole) - len(tail)])
     secure = "; Secure" if request.environ["wsgi.url_scheme"] == "https" else ""
     return f"{name}={value}; Max-Age={LASTS_SECONDS}; Path={path}{secure}; HttpOnly; SameSite=Lax"
