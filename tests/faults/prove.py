@@ -17,6 +17,7 @@ from typing import Final
 from tests.faults import (
     acknowledging,
     hostile,
+    leaking,
     lying,
     orders,
     outage,
@@ -162,6 +163,7 @@ PROOFS: Final[dict[str, Proof]] = {
     "R8-postgresql": _acknowledged_postgresql,
     "R9-lying": lambda f: lying.lying(f, megabytes=[10, 100, 1000], seconds=120),
     "S5-webhooks": lambda f: hostile.hostile_webhooks(f, headers=1_000_000, bodies=100_000),
+    "S4-leaking": lambda f: leaking.leaking(f),
     "S1-probing": lambda f: probing.probing(f, count=10_000),
 }
 
