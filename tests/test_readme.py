@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -81,6 +83,7 @@ RUN = {
     "run: cache",
     "run: policy",
     "run: lane",
+    "run: patiently",
     "run: local",
     "run: success_url",
     "run: signals",
@@ -219,6 +222,10 @@ def test_commands_can_be_given(command: str, home: Home) -> None:
             assert "the tables" in _run(home, "flask", *options, "db", "upgrade")
         case ["flask", *options]:
             assert re.match(r"Read \d+ products", _run(home, "flask", *options))
+        case ["curl", "-X", "POST", "-H", "Content-Type: application/json", "-d", body, url]:
+            with LocalPolar(_store(None, "http://127.0.0.1:5000/shop")) as polar:
+                address = polar.url + urlsplit(url).path
+                assert requests.post(address, json=json.loads(body), timeout=5).ok
         case ["gunicorn", *options]:
             _run(home, "gunicorn", "--check-config", *options)
         case _:
@@ -389,6 +396,12 @@ def test_a_policy_of_ones_own(reference_polar: LocalPolar, make_site: SiteMaker)
     policy = app.config["STOREFRONT_CONTENT_SECURITY_POLICY"]
     site = make_site(reference_polar, STOREFRONT_CONTENT_SECURITY_POLICY=policy)
     assert site.test_client().get("/shop/").headers["Content-Security-Policy"] == policy
+
+
+def test_patience(reference_polar: LocalPolar, site: Flask) -> None:
+    """The example of a patient client reads all orders."""
+    with site.app_context():
+        assert run("run: patiently")["orders"] == []
 
 
 def test_the_fast_lane(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
