@@ -132,9 +132,10 @@ def _try(folder: Path, polar: ShopPolar, failure: Fault | str, sinks: _Sinks) ->
                     act(client, sinks)
         get_state(site).proofs.checkouts.forget(bought.checkout_id)
         get_state(site).proofs.pages.forget(bought.checkout_id)
+        other = site.test_client()
         for act in _acts(bought, email):
             with contextlib.suppress(LookupError):
-                act(site.test_client(), sinks)
+                act(other, sinks)
     state = get_state(site)
     for name in ("settings", "client", "orders", "proofs"):
         sinks.put(f"repr of {name}", repr(getattr(state, name)))
