@@ -32,7 +32,7 @@ shop = Storefront()
 def create_app(config: dict[str, Any] | None = None) -> Flask:
     """The demo site; ``config`` overrides its settings, and the environment those it leaves out."""
     app = Flask(__name__, instance_path=str(HERE / "instance"))
-    app.config["SECRET_KEY"] = os.environ.get("SECRET_KEY", "demo: no session holds anything")
+    app.config["SECRET_KEY"] = os.environ.get("SECRET_KEY", "demo: signs who bought, in play")
     app.config["POLAR_SERVER"] = os.environ.get("POLAR_SERVER") or "local"
     app.config.update(config or {})
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
