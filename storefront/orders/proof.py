@@ -19,7 +19,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Hashable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -274,12 +274,12 @@ class ProofDesk:
         return seals
 
 
-class _Sha256(SigningAlgorithm):
-    """HMAC-SHA256 in one call, at a third of the cost of Python's objects for it."""
+class _Blake2(SigningAlgorithm):
+    """BLAKE2 with a key, which costs a fraction of what OpenSSL takes for HMAC-SHA256."""
 
     def get_signature(self, key: bytes, value: bytes) -> bytes:
         """The signature of a value."""
-        return hmac.digest(key, value, "sha256")
+        return blake2b(value, key=key, digest_size=32).digest()
 
 
 def _signer(keys: Sequence[str | bytes], purpose: bytes) -> TimestampSigner:
@@ -288,7 +288,7 @@ def _signer(keys: Sequence[str | bytes], purpose: bytes) -> TimestampSigner:
         hmac.digest(key.encode() if isinstance(key, str) else key, purpose, "sha256")
         for key in keys
     ]
-    return TimestampSigner(derived, salt=purpose, key_derivation="none", algorithm=_Sha256())
+    return TimestampSigner(derived, salt=purpose, key_derivation="none", algorithm=_Blake2())
 
 
 def _folded(email: str) -> str:
