@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from blinker import NamedSignal
+from flask import current_app
+
 from storefront.errors import CatalogUnavailable, PolarError
+from storefront.polar.resource import is_uuid
 from storefront.polar.webhooks import Event, read_event
 from storefront.signals import (
     checkout_updated,
@@ -31,6 +35,7 @@ logger = logging.getLogger("storefront")
 REMEMBERED: Final = timedelta(days=90)
 
 _WEBHOOK = "webhook"
+_TELL = "signal"
 _CATALOG = "catalog"
 #: Seconds in which further changes are read together with the first.
 _GATHER_SECONDS = 0.3
@@ -42,6 +47,7 @@ _REFRESHING = ("product", "discount", "benefit")
 def register_webhooks(inbox: WorkQueue) -> None:
     """Have the queue do what webhooks cause."""
     inbox.register(_WEBHOOK, _act_on)
+    inbox.register(_TELL, _tell)
     # Never parked: the next change is read by the same job.
     inbox.register(_CATALOG, _refresh, at_once=1, attempts=sys.maxsize)
 
@@ -72,38 +78,54 @@ def receive(state: State, event: Event) -> bool:
 
 
 def _act_on(job: Job) -> None:
-    """One webhook: first what the shop does about it, then who listens."""
-    state, payload = get_state(), job.payload
-    event = read_event(
-        job.key, payload["body"].encode(), sent_at=datetime.fromisoformat(payload["at"])
-    )
+    """What the shop itself does about a webhook."""
+    state, event = get_state(), _event(job)
     subject = event.type.partition(".")[0]
-    if subject in _REFRESHING:
-        _note_change(state, subject, event.data.get("id"))
-    elif subject in ("order", "refund"):
+    if subject in ("order", "refund"):
         state.orders.hear(event.type, event.data)
-    send(webhook_received, event=event)
-    if event.type == "checkout.updated":
-        send(checkout_updated, event=event)
-    elif subject == "subscription":
-        send(subscription_updated, event=event, type=event.type)
-    # Last: from here on others wait, and who listens may take a while.
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    if any(signal.has_receivers_for(app) for signal, _ in _told(event)):
+        # Who listens may take a while, and what the shop does must not wait for it.
+        state.inbox.add(job.connection, _TELL, event.id, job.payload)
+    if subject in _REFRESHING:
+        _note_change(state, job, subject, event.data.get("id"))
     _forget_old(state, job)
 
 
-def _note_change(state: State, subject: str, id: object) -> None:
+def _tell(job: Job) -> None:
+    """Tell who listens, of a webhook or of a product."""
+    if "product_id" in job.payload:
+        send(product_updated, product_id=job.payload["product_id"])
+        return
+    for signal, values in _told(_event(job)):
+        send(signal, **values)
+
+
+def _told(event: Event) -> Iterator[tuple[NamedSignal, dict[str, Any]]]:
+    """The signals of an event."""
+    yield webhook_received, {"event": event}
+    if event.type == "checkout.updated":
+        yield checkout_updated, {"event": event}
+    elif event.type.startswith("subscription."):
+        yield subscription_updated, {"event": event, "type": event.type}
+
+
+def _event(job: Job) -> Event:
+    body, at = job.payload["body"], datetime.fromisoformat(job.payload["at"])
+    return read_event(job.key, body.encode(), sent_at=at)
+
+
+def _note_change(state: State, job: Job, subject: str, id: object) -> None:
     """Have it read again, together with what else changes in this moment."""
-    with state.database.for_short_writes().writing() as connection:
-        state.inbox.add(
-            connection,
-            _CATALOG,
-            "changes",
-            {subject: [id] if isinstance(id, str) else []},
-            after_seconds=_GATHER_SECONDS,
-            again=True,
-            merge=_union,
-        )
-    state.inbox.wake()
+    state.inbox.add(
+        job.connection,
+        _CATALOG,
+        "changes",
+        {subject: [id] if isinstance(id, str) and is_uuid(id) else []},
+        after_seconds=_GATHER_SECONDS,
+        again=True,
+        merge=_union,
+    )
 
 
 def _union(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -124,7 +146,8 @@ def _refresh(job: Job) -> None:
     except (PolarError, CatalogUnavailable) as error:
         raise Postpone(_PAUSE_SECONDS, str(error)) from None
     for product_id in changed.get("product", ()):
-        send(product_updated, product_id=product_id)
+        payload = {"product_id": product_id}
+        state.inbox.add(job.connection, _TELL, product_id, payload, again=True)
 
 
 def _forget_old(state: State, job: Job) -> None:

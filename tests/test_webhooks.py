@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -334,6 +335,30 @@ def test_subscriptions_are_told_of_with_their_type(shop: Flask) -> None:
         assert post(shop, body("subscription.canceled")) == 202
         eventually(lambda: len(said) == 1)
     assert said[0]["type"] == "subscription.canceled"
+
+
+def test_a_slow_receiver_stops_nothing_but_receivers(
+    reference_polar: LocalPolar, shop: Flask
+) -> None:
+    """While more webhooks than are told of at once are being told of, the catalogue is read."""
+    let_go = threading.Event()
+
+    def wait(sender: Flask, **_: Any) -> None:
+        assert let_go.wait(30)
+
+    catalog = get_state(shop).catalog
+    catalog.sync()
+    with shop.app_context():
+        product_id = catalog.current().listed[0].id
+    reference_polar.store.products[product_id]["name"] = "Another name"
+    with signals.subscription_updated.connected_to(wait):
+        for _ in range(10):
+            assert post(shop, body("subscription.updated")) == 202
+        assert post(shop, body("product.updated", id=product_id)) == 202
+        with shop.app_context():
+            eventually(lambda: catalog.current().find(product_id).product.name == "Another name")
+        let_go.set()
+        finish(shop)
 
 
 def test_a_receiver_has_the_app_and_no_request(shop: Flask) -> None:
