@@ -7,6 +7,7 @@ done about it.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -16,7 +17,6 @@ from blinker import NamedSignal
 from flask import current_app
 
 from storefront.errors import CatalogUnavailable, PolarError
-from storefront.polar.resource import is_uuid
 from storefront.polar.webhooks import Event, read_event
 from storefront.signals import (
     checkout_updated,
@@ -41,6 +41,7 @@ _CATALOG = "catalog"
 _GATHER_SECONDS = 0.3
 #: Seconds after which Polar is asked again, when it could not be read.
 _PAUSE_SECONDS = 15.0
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _REFRESHING = ("product", "discount", "benefit")
 
 
@@ -121,7 +122,7 @@ def _note_change(state: State, job: Job, subject: str, id: object) -> None:
         job.connection,
         _CATALOG,
         "changes",
-        {subject: [id] if isinstance(id, str) and is_uuid(id) else []},
+        {subject: [id] if isinstance(id, str) and _UUID.fullmatch(id) else []},
         after_seconds=_GATHER_SECONDS,
         again=True,
         merge=_union,
