@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
-from benchmarks.common import Row, fresh, main, spread
+from benchmarks.common import Row, fresh, in_turns, main, ratio, spread
 
 BARE: Final = "flask, requests, flask_caching"
 STOREFRONT: Final = "storefront"
@@ -20,28 +21,25 @@ _TIMED = "import time; s = time.perf_counter(); import {}; print(time.perf_count
 
 
 def measure(quick: bool) -> Sequence[Row]:
-    """Medians of at least 15 imports each, in turns."""
-    names = [BARE, STOREFRONT, SDK]
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    for each in range(2 if quick else 32):
-        for name in names:
-            took = fresh("-c", _TIMED.format(name))
-            if each:  # the first compiles
-                seconds[name].append(took)
-        names.reverse()
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    """Medians of imports in turns."""
+    runs = {name: partial(_import, name) for name in (BARE, STOREFRONT, SDK)}
+    for run in runs.values():
+        run()  # compiles what was not
+    found = in_turns(runs, rounds=1 if quick else 31)
 
     def measured(name: str) -> str:
-        return f"{medians[name] * 1000:.0f} ms {spread(seconds[name])}".strip()
+        return f"{statistics.median(found[name]) * 1000:.0f} ms {spread(found[name])}".strip()
 
-    bare = medians[BARE]
+    ours, sdk = ratio(found, STOREFRONT, BARE), ratio(found, SDK, BARE)
     return [
-        Row.at_most(
-            "`import storefront`", measured(STOREFRONT), medians[STOREFRONT] / bare, BARE, 1.5
-        ),
+        Row.at_most("`import storefront`", measured(STOREFRONT), ours, BARE, 1.5),
         Row(f"`import {BARE}`", measured(BARE)),
-        Row(f"`import {SDK}`", measured(SDK), medians[SDK] / bare, BARE),
+        Row(f"`import {SDK}`", measured(SDK), sdk, BARE),
     ]
+
+
+def _import(names: str) -> float:
+    return float(fresh("-c", _TIMED.format(names)))
 
 
 if __name__ == "__main__":

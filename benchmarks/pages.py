@@ -49,6 +49,10 @@ _EIGHT: Final = {
     "discount_code": "LAUNCH20",
     **{f"utm_{name}": value for name, value in _UTM.items()},
 }
+#: As many, one of them a reference of the site's own, which leaves no room for a proof.
+_REFERRED: Final = {name: value for name, value in _EIGHT.items() if name != "discount_code"} | {
+    "reference_id": "account-1042"
+}
 #: What a WSGI server makes of a browser's request.
 _BROWSER: Final[dict[str, Any]] = {
     "REQUEST_METHOD": "GET",
@@ -75,7 +79,7 @@ _BROWSER: Final[dict[str, Any]] = {
     "wsgi.multiprocess": True,
     "wsgi.run_once": False,
 }
-_BARE: Final = ("page", "304", "personal", "buy")
+_BARE: Final = ("page", "304", "personal", "buy", "proof")
 _PAGE: Final = "/shop/products/{slug}"
 
 
@@ -182,7 +186,7 @@ def make_site(
     app.register_blueprint(shop.blueprint, url_prefix="/shop")
     bodies: dict[str, bytes] = {}
     for name in _BARE:
-        rule = "<path:slug>" if name == "buy" else "<slug>"
+        rule = "<path:slug>" if name in ("buy", "proof") else "<slug>"
         app.add_url_rule(f"/bare/{name}/{rule}", name, lambda slug, name=name: bodies[name])
     for name, cache in (caches or {}).items():
         cache.init_app(app)
@@ -192,12 +196,13 @@ def make_site(
 
 
 def _contenders(plain: Site, known: Site) -> dict[str, Call]:
-    """The four requests that are promised a speed."""
+    """The requests that are promised a speed."""
     return {
         "page": plain.call(_PAGE),
         "304": _conditional(plain),
         "personal": known.call(_PAGE, three_ways=True, QUERY_STRING=_campaign()),
-        "buy": plain.call("/shop/buy/{slug}", QUERY_STRING=urlencode(_EIGHT)),
+        "buy": plain.call("/shop/buy/{slug}", QUERY_STRING=urlencode(_REFERRED)),
+        "proof": plain.call("/shop/buy/{slug}", QUERY_STRING=urlencode(_EIGHT)),
     }
 
 
@@ -221,12 +226,14 @@ def _conditional(site: Site) -> Call:
 
 def _beside_bare(plain: Site, known: Site, rounds: int) -> Iterator[Row]:
     ours = _contenders(plain, known)
-    status, headers, _ = plain.answer(
-        _BROWSER | {"PATH_INFO": f"/shop/buy/{product_slug(20)}", "QUERY_STRING": urlencode(_EIGHT)}
-    )
     # With the proof that makes nine.
-    if status[:3] != "303" or headers["Location"].count("=") != len(_EIGHT) + 1:
-        raise RuntimeError(f"/buy answered {status}, {headers.get('Location')}")
+    for query, parameters in ((_REFERRED, 8), (_EIGHT, 9)):
+        status, headers, _ = plain.answer(
+            _BROWSER
+            | {"PATH_INFO": f"/shop/buy/{product_slug(20)}", "QUERY_STRING": urlencode(query)}
+        )
+        if status[:3] != "303" or headers["Location"].count("=") != parameters:
+            raise RuntimeError(f"/buy answered {status}, {headers.get('Location')}")
     page, personal = ours["page"](), ours["personal"]()
     if not isinstance(personal, bytes) or personal.count(b"utm_term=flask%20shop") != 3:
         raise RuntimeError("the page for a visitor has not three buttons")
@@ -236,13 +243,15 @@ def _beside_bare(plain: Site, known: Site, rounds: int) -> Iterator[Row]:
         "304": plain.bare("304", b""),
         "personal": known.bare("personal", personal),
         "buy": plain.bare("buy", b""),
+        "proof": plain.bare("proof", b""),
     }
     took = _timed({**ours, **{f"bare {name}": call for name, call in bare.items()}}, rounds)
     for name, what, target in (
         ("page", "anonymous product page", 0.92),
         ("304", "the same, not modified (304)", 0.88),
         ("personal", "product page, a visitor's email and five UTM values in three buttons", 0.75),
-        ("buy", "`/buy/…` to the link with eight parameters, a proof planted", 0.85),
+        ("buy", "`/buy/…` to the link with eight parameters", 0.85),
+        ("proof", "the same, planting a proof of purchase as well", 0.85),
     ):
         ratio = took[f"bare {name}"] / took[name]
         yield Row.at_least(what, _speed(took[name]), ratio, "a bare Flask view", target)
@@ -261,6 +270,7 @@ def _beside_few(few: tuple[Site, Site], large: tuple[Site, Site], rounds: int) -
         ("304", "304"),
         ("personal", "a visitor's page"),
         ("buy", "`/buy/…`"),
+        ("proof", "`/buy/…`, a proof planted"),
     ):
         ratio = took[f"few {name}"] / took[f"many {name}"]
         measured = _speed(took[f"many {name}"])

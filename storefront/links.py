@@ -46,8 +46,9 @@ _MAX_AMOUNT = 999_999_999_999
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _UNFIT_IN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
-# What Polar's checker of email addresses accepts, without asking the DNS.
-_EMAIL_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+"
+# What Polar's checker of email addresses accepts, without asking the DNS. An atom has letters of
+# all scripts, digits and !#$%&'*+-/=?^_`{|}~; said by what it has not, it compiles in no time.
+_EMAIL_ATOM = r"[^\x00-\x20\"(),.:;<>@\[\\\]\x7f]+"
 _EMAIL_LOCAL = re.compile(rf"{_EMAIL_ATOM}(\.{_EMAIL_ATOM})*")
 _EMAIL_LABEL = re.compile(r"(?:xn-|(?![a-z0-9]{2}--)[a-z0-9])([a-z0-9-]{0,61}[a-z0-9])?")
 _EMAIL_RESERVED = ("arpa", "invalid", "local", "localhost", "onion", "test")

@@ -10,7 +10,7 @@ HEAVY = {
     *("babel", "brotli", "markdown_it", "nh3", "psycopg", "redis", "sqlalchemy", "sqlite3", "yaml"),
     *("storefront.cli.command", "storefront.cli.commands", "storefront.database.tables"),
     *("storefront.doctor", "storefront.embedded", "storefront.emulator", "storefront.inventory"),
-    *("storefront.linkfile", "storefront.testing"),
+    *("storefront.catalog.sync", "storefront.linkfile", "storefront.testing"),
 }
 
 

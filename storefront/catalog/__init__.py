@@ -11,7 +11,6 @@ from storefront.catalog.catalog import (
 from storefront.catalog.pricing import PriceText, Pricing
 from storefront.catalog.snapshot import Snapshot
 from storefront.catalog.store import CatalogStatus, CatalogStore, TierStatus, shop_key
-from storefront.catalog.sync import SyncReport
 from storefront.catalog.tiers import CacheTier, DatabaseTier
 
 __all__ = [
@@ -28,7 +27,6 @@ __all__ = [
     "PriceText",
     "Pricing",
     "Snapshot",
-    "SyncReport",
     "TierStatus",
     "shop_key",
 ]

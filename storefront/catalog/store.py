@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from storefront.catalog.catalog import Catalog
 from storefront.catalog.index import ForeignBytes
@@ -33,12 +33,14 @@ from storefront.catalog.leases import (
     Turns,
 )
 from storefront.catalog.snapshot import Snapshot
-from storefront.catalog.sync import Progress, SyncReport, read_again, read_everything
 from storefront.catalog.tiers import CacheTier, DatabaseTier, Overtaken, Silent
 from storefront.errors import CatalogUnavailable, PolarError
 from storefront.polar import Client
 from storefront.settings import Settings
 from storefront.texts import Texts
+
+if TYPE_CHECKING:
+    from storefront.catalog.sync import Progress, SyncReport
 
 logger = logging.getLogger("storefront")
 
@@ -235,6 +237,8 @@ class CatalogStore:
         """
         if self.load() is None:
             return self.sync()
+        from storefront.catalog.sync import read_again
+
         settings = self._settings
 
         def read(newest: Snapshot | None) -> tuple[Snapshot, SyncReport]:
@@ -515,6 +519,9 @@ class CatalogStore:
 
     def _walk(self, turn: Turn, progress: Progress | None) -> SyncReport:
         """Read everything, and publish it."""
+        # Most workers never read, and all of them start.
+        from storefront.catalog.sync import read_again, read_everything
+
         with self._looking:
             self._look()
         base = self.snapshot()

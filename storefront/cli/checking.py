@@ -8,7 +8,7 @@ import sys
 import click
 from flask import current_app
 
-from storefront.catalog import SyncReport
+from storefront.catalog.sync import SyncReport
 from storefront.cli.command import (
     FINDINGS,
     Group,
