@@ -392,6 +392,8 @@ class Load:
     """What visitors were answered."""
 
     statuses: Counter[int] = field(default_factory=Counter)
+    #: How many answers came.
+    answers: int = 0
     #: Requests that got no answer, for a process was killed or not there; they were made again.
     cut: int = 0
     #: Pages that were not what they should be; the first of them.
@@ -399,11 +401,6 @@ class Load:
     #: How long each answer took.
     seconds: list[float] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def answers(self) -> int:
-        """How many answers came."""
-        return sum(self.statuses.values())
 
     @property
     def slowest(self) -> float:
@@ -424,6 +421,7 @@ class Load:
     def note(self, path: str, status: int, seconds: float, body: bytes) -> None:
         """Count an answer."""
         with self._lock:
+            self.answers += 1
             self.statuses[status] += 1
             self.seconds.append(seconds)
             if status == 200 and not _is_page(path, body) and len(self.wrong) < 10:
@@ -516,13 +514,17 @@ def visit(
     requests: int,
     visitors: int = 4,
     during: Callable[[], None] | None = None,
+    load: Load | None = None,
 ) -> Load:
     """Have visitors ask for pages, at least so many and until `during` is over; what they got.
+
+    `load` is what it is counted in, for `during` to look at.
 
     :raises AssertionError: a visitor got no answer at all for a minute.
     """
     served = [sites] if isinstance(sites, Site) else list(sites)
-    load, over, failures = Load(), threading.Event(), list[BaseException]()
+    load = Load() if load is None else load
+    over, failures = threading.Event(), list[BaseException]()
 
     def browse(number: int) -> None:
         visitor = Visitor(served[number % len(served)].port, load)

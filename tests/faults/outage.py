@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.demo_processes import wait_until
-from tests.faults.harness import Clock, Figure, Site, polar, seed, visit
+from tests.faults.harness import Clock, Figure, Load, Site, polar, seed, visit
 
 _HOUR = 3600.0
 
@@ -28,8 +28,13 @@ def outage(folder: Path, *, requests: int, restarts: int, hours: float = 72) -> 
             site.warm_up()
             upstream.served.stop()
 
+            load = Load()
+
             def go_wrong() -> None:
                 for number in range(restarts):
+                    # Each life lasts until as many were answered in it.
+                    share = requests * (number + 1) // restarts
+                    wait_until(lambda: load.answers >= share, 120, "pages are answered")  # noqa: B023
                     clock.set_ahead(hours * _HOUR * (number + 1) / restarts)
                     if number % 2:
                         site.kill_workers()
@@ -39,7 +44,7 @@ def outage(folder: Path, *, requests: int, restarts: int, hours: float = 72) -> 
                         empty_cache(site)
                     site.start()
 
-            load = visit(site, site.pages, requests=requests, during=go_wrong)
+            visit(site, site.pages, requests=requests, during=go_wrong, load=load)
             age = _told_age(site)
             status = site.flask("status").stdout
             is_told = age >= hours * _HOUR and "3 days" in status
