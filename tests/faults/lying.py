@@ -37,7 +37,7 @@ def lying(folder: Path, *, megabytes: Sequence[int], seconds: float) -> Figure:
                 asked.append(len(upstream.asked))
             upstream.faults.clear()
     return Figure(
-        f"R9 lying: memory +{grown / 2**20:.1f} MB under {sum(asked)} bombs of up to "
+        f"memory +{grown / 2**20:.1f} MB under {sum(asked)} bombs of up to "
         f"{max(megabytes)} MB and endless answers; the catalogue is "
         f"{'unchanged' if is_unchanged else 'CHANGED'}",
         "+64 MB, unchanged",

@@ -49,7 +49,7 @@ def outage(folder: Path, *, requests: int, restarts: int, hours: float = 72) -> 
             status = site.flask("status").stdout
             is_told = age >= hours * _HOUR and "3 days" in status
     return Figure(
-        f"R1 outage: {load.bad} of {load.answers:,} answers were not a page ({load}); "
+        f"{load.bad} of {load.answers:,} answers were not a page ({load}); "
         f"{restarts} restarts by kill -9, an age of {age / _HOUR:.0f} h told",
         "0 of 100,000, 200 restarts, 72 h",
         load.bad == 0 and not load.wrong and is_told,
@@ -86,7 +86,7 @@ def log_of_an_outage(folder: Path, *, preload: bool, seconds: float) -> Figure:
     counts = Counter(said)
     most = max(counts.values(), default=0)
     return Figure(
-        f"R1 log{' of gunicorn --preload' if preload else ''}: {len({pid for pid, _ in said})} "
+        f"log{' of gunicorn --preload' if preload else ''}: {len({pid for pid, _ in said})} "
         f"processes said a thing at most {most} times in 2 outages "
         f"({', '.join(sorted({words for _, words in counts}))} ...)",
         "once an outage",
@@ -109,7 +109,7 @@ def forks(folder: Path, *, times: int) -> Figure:
                 _until_shown(site, f"$10.{number + 1:02d}")
                 stale += load.bad
     return Figure(
-        f"R1 fork: {times} sites of gunicorn --preload forked while they imported: all refreshed, "
+        f"{times} sites of gunicorn --preload forked while they imported: all refreshed, "
         f"{stale} failed pages, the slowest took {slowest:.2f} s",
         "all refresh, none hangs",
         stale == 0 and slowest < 5,

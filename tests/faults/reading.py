@@ -79,7 +79,7 @@ def torn_reads(
     read, versions = found.pop("reads"), found.pop("versions")
     what = ", ".join(f"{count} {kind}" for kind, count in found.items()) or "0"
     return Figure(
-        f"R5 reads, {name}: {what} torn, mixed, shrunk, older or absent in {read:,} reads of "
+        f"{name}: {what} torn, mixed, shrunk, older or absent in {read:,} reads of "
         f"{versions} versions, {ends['-9']} writers killed amid {generation} catalogues "
         f"({ends['0']} ended well)",
         "0 in 1,000,000 reads, 1,000 kills",
@@ -220,7 +220,7 @@ def concurrent_changes(folder: Path, *, syncs: int, products: int = 350) -> Figu
                 ghosts += len(read - before - set(merchant.made[made:]))
             changes = merchant.changes
     return Figure(
-        f"R5 changes: {missed} missed and {ghosts} made up in {syncs - failed} syncs during "
+        f"{missed} missed and {ghosts} made up in {syncs - failed} syncs during "
         f"{changes:,} changes upstream; {failed} gave up, the longest took {longest:.1f} s",
         "0 missed in 300 syncs",
         missed == 0 and ghosts == 0 and failed == 0,

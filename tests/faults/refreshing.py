@@ -78,7 +78,7 @@ def cold_requests(
                 upstream.faults.clear()
     worst = max(walks)
     return Figure(
-        f"R6 {name}: {requests} cold requests at once, {times} times: at most {worst:.2f} walks of "
+        f"{name}: {requests} cold requests at once, {times} times: at most {worst:.2f} walks of "
         f"{alone} requests ({machines} x {workers} workers; answers {sorted(statuses)})",
         "1 walk each",
         worst == min(walks) == 1 and statuses == {200},
@@ -133,8 +133,7 @@ def takeover(
             for site in sites:
                 site.warm_up()
     return Figure(
-        f"R6 takeover, {name}: {times} readers killed amid their walk; another began within "
-        f"{max(waits):.1f} s",
+        f"{name}: {times} readers killed amid their walk; another began within {max(waits):.1f} s",
         f"{within:g} s",
         max(waits) <= within,
     )

@@ -79,7 +79,7 @@ def spoiled(
             if not _shows(sites, f"$10.{generation:02d}"):
                 unwell.append(f"{what}: no refresh afterwards")
     return Figure(
-        f"R1 {name}: {failed} failed of {total:,} pages while it was "
+        f"{name}: {failed} failed of {total:,} pages while it was "
         f"{', '.join(blows)}; {'; '.join(unwell) or 'well again each time'}",
         "0 failed pages",
         not unwell,

@@ -89,7 +89,7 @@ def waiting(
     slow = page.slow + bought.slow + first.slow
     noise = page.control
     return Figure(
-        f"R7 waiting: {slow} answers over {LONGEST} s under {len(ways)} kinds of fault; slowest "
+        f"{slow} answers over {LONGEST} s under {len(ways)} kinds of fault; slowest "
         f"warm {page}, cold {first}, success page {bought}",
         f"0 over {LONGEST} s; warm: no more than a page without the shop",
         slow == 0 and page.seconds < noise + 0.5,
