@@ -31,6 +31,8 @@ from storefront.testing import ShopPolar, local_polar
 from tests.contract.recordings import REFERENCE_STORE
 from tests.demo_processes import ROOT, environment, free_port, is_listening, stop, wait_until
 
+#: A page of the site that does nothing: what the machine and the server take.
+CONTROL: Final = "/control"
 #: An environment variable: how long the pages of sites wait for their first catalogue, in seconds,
 #: where a proof does not say it. A new worker finds it in two on a machine that is not busy.
 PATIENCE: Final = "FAULTS_PATIENCE"
@@ -398,14 +400,24 @@ class Load:
     cut: int = 0
     #: Pages that were not what they should be; the first of them.
     wrong: list[str] = field(default_factory=list)
-    #: How long each answer took.
-    seconds: list[float] = field(default_factory=list)
+    #: How long each answer took, by the path.
+    seconds: dict[str, list[float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def slowest(self) -> float:
-        """Seconds of the slowest answer."""
-        return max(self.seconds, default=0.0)
+        """Seconds of the slowest page."""
+        return max(self.waits, default=0.0)
+
+    @property
+    def control(self) -> float:
+        """Seconds of the slowest answer that has nothing to do with the shop."""
+        return max(self.seconds.get(CONTROL, ()), default=0.0)
+
+    @property
+    def waits(self) -> list[float]:
+        """How long each page took."""
+        return [wait for path, waits in self.seconds.items() if path != CONTROL for wait in waits]
 
     @property
     def bad(self) -> int:
@@ -423,7 +435,7 @@ class Load:
         with self._lock:
             self.answers += 1
             self.statuses[status] += 1
-            self.seconds.append(seconds)
+            self.seconds.setdefault(path, []).append(seconds)
             if status == 200 and not _is_page(path, body) and len(self.wrong) < 10:
                 self.wrong.append(f"{path}: {body[:200]!r}")
 
@@ -434,7 +446,7 @@ class Load:
 
 
 def _is_page(path: str, body: bytes) -> bool:
-    if path == "/control":
+    if path == CONTROL:
         return body == b"control"
     name = path.rpartition("item-")[2] if "item-" in path else "0"
     return f"Item {name}".encode() in body and b"$10." in body
@@ -553,17 +565,17 @@ def visit(
     return load
 
 
-def ask_at_once(ports: Sequence[int], path: str) -> Load:
-    """One request to each of these ports, all at the same moment."""
-    load, barrier = Load(), threading.Barrier(len(ports))
+def ask_at_once(asked: Sequence[tuple[Site, str]]) -> Load:
+    """Ask these sites for these pages, all at the same moment."""
+    load, barrier = Load(), threading.Barrier(len(asked))
 
-    def ask(port: int) -> None:
-        visitor = Visitor(port, load)
+    def ask(site: Site, path: str) -> None:
+        visitor = Visitor(site.port, load)
         barrier.wait()
         visitor.get(path)
         visitor.close()
 
-    threads = [threading.Thread(target=ask, args=(port,)) for port in ports]
+    threads = [threading.Thread(target=ask, args=each) for each in asked]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -69,8 +69,7 @@ def cold_requests(
                     running.enter_context(site.running())
                 upstream.asked.clear()
                 upstream.faults.set("latency", _SLOWLY)
-                ports = [sites[turn % machines].port for turn in range(requests)]
-                load = ask_at_once(ports, "/shop/")
+                load = ask_at_once([(sites[n % machines], "/shop/") for n in range(requests)])
                 statuses |= set(load.statuses)
                 # What a second reader would still be doing is counted as well.
                 time.sleep(1)
@@ -156,4 +155,4 @@ def _wait_for_reader(sites: Sequence[Site], upstream: Upstream) -> int:
 
 def _ask_all(sites: Sequence[Site]) -> bool:
     """A visitor comes, whose request lets an old catalogue be read anew."""
-    return all(ask_at_once([site.port], "/shop/").bad == 0 for site in sites)
+    return all(ask_at_once([(site, "/shop/")]).bad == 0 for site in sites)
