@@ -215,8 +215,9 @@ class CacheTier(Tier):
             old = self._read_texts([stamp.manifest]).get(stamp.manifest) if stamp else None
             before = {stamp.manifest, *_chunk_names(old)} if stamp and old else set()
             for name, content in pieces.items():
-                if name not in before:
-                    self.backend.set(self._place(name), content.decode(), timeout=0)
+                # One that can't be written says so itself, and once is enough.
+                if name not in before and not self._keeps(name, content):
+                    return
             former = tuple(sorted(before - pieces.keys()))
             now = Stamp(snapshot.serial, name_of(manifest), former)
             self.backend.set(self._place(), msgspec.json.encode(now).decode(), timeout=0)
@@ -230,12 +231,17 @@ class CacheTier(Tier):
 
         def carry() -> None:
             for name, content in pieces.items():
-                self.backend.set(self._place(name), content.decode(), timeout=0)
+                if not self._keeps(name, content):
+                    return
 
         try:
             self.ask(carry, _CARRY_SECONDS)
         except Silent:
             return
+
+    def _keeps(self, name: str, content: bytes) -> bool:
+        """Whether a piece was taken, as far as the backend tells: some give nothing back."""
+        return self.backend.set(self._place(name), content.decode(), timeout=0) is not False
 
     def _place(self, name: str = "stamp") -> str:
         return f"{self.key}:{name}"
