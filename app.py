@@ -74,7 +74,7 @@ def deliver(fulfilment: Fulfilment) -> None:
     logging.getLogger("demo").info("Order %s fulfilled: %s", order.order_id, order.product_name)
 
 
-@shop.on_success
+@shop.on_success(every_time=True)
 def thank(receipt: Receipt) -> dict[str, str]:
     """What this site adds to the page that the buyer comes back to."""
     return {"thanks": f"This line was added by the site's own callback for {receipt.product_name}."}

@@ -100,6 +100,10 @@ class Page(HTMLParser):
             return browse(response.headers["Location"], self._session, self.response.url)
         return Page(response, self._session)
 
+    def browse(self, url: str) -> Page:
+        """Go to another page in the same browser."""
+        return browse(url, self._session)
+
 
 def browse(url: str, session: requests.Session | None = None, base: str = "") -> Page:
     """Go to a page, following redirects."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -320,7 +321,9 @@ def test_answers_that_are_lost(reference_polar: LocalPolar, site: Flask, file: P
     assert names(reference_polar) == {"newsletter": 1, "ebook": 1}
 
 
-def test_the_limit_of_requests(reference_polar: LocalPolar, site: Flask) -> None:
+def test_the_limit_of_requests(
+    reference_polar: LocalPolar, site: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """When Polar takes no more requests, the changes wait and go on, and none is made twice."""
     waited = []
 
@@ -335,6 +338,8 @@ def test_the_limit_of_requests(reference_polar: LocalPolar, site: Flask) -> None
         [Wanted(str(spec.metadata[NAME_KEY]), spec) for spec in specs], [], marker=NAME_KEY
     )
     client: Client = get_state(site).client
+    pace = client._transport.pace
+    monkeypatch.setattr(pace, "_clock", lambda: time.monotonic() + sum(waited))
     reference_polar.rate_limit.per_minute = 3
     steps = list(carry_out(client, plan, sleep=sleep))
     assert len(steps) == 7

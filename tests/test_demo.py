@@ -216,7 +216,7 @@ def test_the_reloader(tmp_path: Path) -> None:
 
         def is_renewed() -> bool:
             try:
-                return "This line was renewed" in browse(receipt.response.url).text
+                return "This line was renewed" in receipt.browse(receipt.response.url).text
             except requests.ConnectionError:
                 return False
 
@@ -234,7 +234,7 @@ def test_gunicorn(tmp_path: Path, arguments: tuple[str, ...]) -> None:
         for worker in workers:
             os.kill(worker, signal.SIGKILL)
             wait_until(lambda: len(_workers(running.process.pid)) == 2, 10, "a new worker")
-            again = _patiently(receipt.response.url)
+            again = _patiently(receipt)
             assert "Thank you" in again.text
         assert "Thank you" in purchase(running.url, "pro-monthly").text
 
@@ -252,14 +252,14 @@ def _workers(parent: int) -> list[int]:
     return found
 
 
-def _patiently(url: str) -> Page:
-    """A page of a site that may be just losing a worker, and with it a connection."""
+def _patiently(page: Page) -> Page:
+    """The page again, of a site that may be just losing a worker, and with it a connection."""
     for _ in range(20):
         try:
-            return browse(url)
+            return page.browse(page.response.url)
         except requests.ConnectionError:
             time.sleep(0.2)
-    return browse(url)
+    return page.browse(page.response.url)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

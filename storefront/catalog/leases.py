@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import socket
 import threading
 import time
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from random import SystemRandom
 from typing import Protocol
 from uuid import uuid4
 
@@ -262,7 +262,7 @@ class Turn:
         """Have nobody try again for a while, longer with each failure; gives the seconds."""
         failures = self.note.failures + 1
         longest = min(2.0 ** min(failures, 10), LONGEST_PAUSE)
-        pause = random.uniform(longest / 4, longest)  # noqa: S311  so that not all come at once
+        pause = SystemRandom().uniform(longest / 4, longest)  # so that not all come at once
         self._has_failed = True
         self.note = msgspec.structs.replace(
             self.note, failures=failures, problem=problem, until=time.time() + pause

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import random
 import threading
 import time
 import weakref
@@ -19,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from random import SystemRandom
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from storefront.catalog.catalog import Catalog
@@ -681,7 +681,7 @@ def _watch(reference: weakref.ref[CatalogStore], wake: threading.Event) -> None:
         except Exception:
             # Without the watcher nothing would ever become newer.
             logger.exception("Looking for a newer catalogue failed")
-            pause = _LOOK_SECONDS + random.random()  # noqa: S311
+            pause = _LOOK_SECONDS + SystemRandom().random()
         del store
         if pause is None:
             return

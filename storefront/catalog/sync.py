@@ -7,7 +7,6 @@ for by its id; and a list that lost most of what it had must say so twice.
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from queue import SimpleQueue
+from random import SystemRandom
 from typing import Any, Final, TypeVar
 
 from storefront.catalog.records import (
@@ -532,7 +532,7 @@ class _Reading:
                 if failed >= self._tries:
                     raise
                 failure = error
-            if not self._client.rest(pause * random.random()) and failed:  # noqa: S311
+            if not self._client.rest(pause * SystemRandom().random()) and failed:
                 raise failure
 
 

@@ -8,11 +8,11 @@ from Polar. While Polar can't be asked, what its webhook said and signed serves.
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import msgspec
@@ -517,7 +517,7 @@ class OrderDesk:
         except PolarUnavailable as error:
             if may_be_down:
                 raise
-            raise Postpone(random.uniform(_AGAIN / 2, _AGAIN), str(error)) from None  # noqa: S311
+            raise Postpone(SystemRandom().uniform(_AGAIN / 2, _AGAIN), str(error)) from None
         except (PolarUnauthorized, PolarForbidden) as error:
             logger.error("Order %s can't be read. %s", order_id, error)
             raise Postpone(_LATER, str(error)) from None

@@ -19,13 +19,13 @@ from __future__ import annotations
 import logging
 import math
 import os
-import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from random import SystemRandom
 from typing import Final
 
 from storefront.errors import PolarError, PolarRateLimited, PolarUnauthorized, PolarUnavailable
@@ -107,12 +107,13 @@ class Pace:
         share: float,
         *,
         clock: Callable[[], float] = time.monotonic,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] | None = None,
     ) -> None:
         #: Requests in any 60 seconds after which a patient call waits.
         self.budget = max(1, int(limit * share))
         self._clock = clock
-        self._jitter = jitter
+        # Forked workers would all draw the same of the generator that Python has for all.
+        self._jitter = jitter or SystemRandom().random
         self._sent: deque[float] = deque()
         self._not_before = float("-inf")
         self._failures = 0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import os
-import random
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -336,7 +336,8 @@ class WorkQueue:
             self._give_back(claimed, None, reason(error))
             return
         # Full jitter: what failed together does not come back together.
-        pause = random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (claimed.attempt - 1)))  # noqa: S311
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (claimed.attempt - 1))
+        pause = SystemRandom().uniform(0, longest)
         logger.warning(
             "%s %s failed (attempt %d of %d); again in %.0f seconds.\n%s",
             *(claimed.kind, claimed.key, claimed.attempt, kind.attempts, pause, trace(error)),
