@@ -33,6 +33,7 @@ from storefront.signals import send, subscription_updated
 from storefront.testing import ShopPolar, local_polar
 from storefront.urls import success_url
 from tests.conftest import SiteMaker
+from tests.faults.prove import PROOFS
 from tests.test_success import open_checkout, pay
 
 ROOT = Path(storefront.__file__).parent.parent
@@ -207,6 +208,9 @@ def test_commands_can_be_given(command: str, home: Home) -> None:
     match words:
         case ["make", target]:
             subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+        case ["make", "prove", proof]:
+            start = proof.removeprefix("PROOF=")
+            assert any(name.startswith(start) for name in PROOFS)
         case ["export", assignment]:
             assert assignment.partition("=")[0] in NAMES
         case ["pip", "install", "."]:
