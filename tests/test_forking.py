@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from storefront.catalog.leases import Taken, Turns
 
 _BEGIN = """
 import os, sys, threading, time
@@ -94,3 +99,18 @@ if pid == 0:
 print(child_ends(pid))
 """
     assert _run(script, tmp_path).split() == ["True", "0", "0"]
+
+
+def test_a_turn_ends_though_a_copy_is_open(tmp_path: Path) -> None:
+    """A process that was forked amid a turn, and knows nothing of it, does not keep it."""
+    mine, others = Turns(tmp_path / "turns", []), Turns(tmp_path / "turns", [])
+    with mine.turn():
+        assert mine._fd is not None
+        copy = os.dup(mine._fd)  # as a forked process has one
+        with pytest.raises(Taken), others.turn():
+            raise AssertionError("not reached")
+    try:
+        with others.turn() as turn:
+            assert not turn.is_lost
+    finally:
+        os.close(copy)

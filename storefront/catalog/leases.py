@@ -23,6 +23,7 @@ from uuid import uuid4
 import msgspec
 
 from storefront.catalog.tiers import CacheTier, DatabaseTier, Silent
+from storefront.forking import GATE
 
 try:
     import fcntl
@@ -356,7 +357,8 @@ class Turns:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-            self._fd = os.open(self._file, flags, 0o600)
+            with GATE.passed():  # a forked process has to know of its copy, to close it
+                self._fd = os.open(self._file, flags, 0o600)
         except OSError:
             return None  # nowhere to lock: this process alone knows of its turns
         while True:
@@ -371,8 +373,13 @@ class Turns:
                 return self.note()
 
     def _unlock_file(self) -> None:
-        fd, self._fd = self._fd, None
-        if fd is not None:
+        with GATE.passed():
+            fd, self._fd = self._fd, None
+            if fd is None:
+                return
+            if fcntl is not None:
+                # Closing alone would leave it locked as long as a forked process has a copy.
+                fcntl.flock(fd, fcntl.LOCK_UN)
             os.close(fd)
 
     def _write(self, note: Note) -> None:
