@@ -198,8 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         line = json.dumps({"url": polar.url, "store": name})
     else:
         line = f"Local Polar for {name} at {polar.url} (no real money moves; Ctrl-C stops it)"
-    print(line, flush=True)
     try:
+        print(line, flush=True)  # whoever reads it may press Ctrl+C at once
         polar.serve()
     except KeyboardInterrupt:
         pass
