@@ -98,6 +98,8 @@ class CatalogProduct:
     #: Whether it has a page: public and not archived.
     listed: bool
     is_subscription: bool
+    #: The product as Polar has it: its prices in numbers, its metadata, when it was changed.
+    source: Product
 
 
 class Found(NamedTuple):
@@ -404,6 +406,7 @@ class _Builder:
             offers=(),
             listed=is_listed(product),
             is_subscription=product.recurring_interval is not None,
+            source=product,
         )
         mine = (self.link(link) for link in self._index.links_of(number))
         shown = [

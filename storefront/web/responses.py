@@ -13,6 +13,7 @@ from storefront.buttons import brought_along, current_visitor, page_is_personal,
 from storefront.catalog import Catalog
 from storefront.state import State, get_state
 from storefront.web.lane import TICKET, FastLane
+from storefront.web.policy import protection, public_caching
 from storefront.web.prepared import (
     PRIVATE,
     Answer,
@@ -20,8 +21,6 @@ from storefront.web.prepared import (
     Shelf,
     is_plain,
     prepare,
-    protection,
-    public_caching,
     shelf_of,
 )
 
