@@ -3,6 +3,7 @@ them."""
 
 from __future__ import annotations
 
+import operator
 import random
 import time
 from collections.abc import Mapping
@@ -134,6 +135,34 @@ def test_a_change_leaves_other_chunks_alone() -> None:
         assert len(pieces(after).keys() - pieces(before).keys()) == 1
         kept = [chunk for chunk in after.product_chunks if chunk in before.product_chunks]
         assert len(kept) >= len(before.product_chunks) - 2
+
+
+def test_the_same_read_again_is_the_same_snapshot() -> None:
+    """What did not change is kept as it is, and neither a swap nor the least change is missed."""
+    before = shop(700)
+    records, sold = dict(before.product_records), dict(before.link_records)
+    later = MOMENT + timedelta(minutes=5)
+    again = Snapshot.of(records, sold, read_at=later, previous=before)
+    assert again.version == before.version
+    assert all(map(operator.is_, again.chunks(), before.chunks()))
+    assert (again.read_at, again.changed_at, again.serial > before.serial) == (later, MOMENT, True)
+    swapped = dict(reversed(records.items()))
+    renamed = records | products(product(5, "Other"))
+    relabelled = sold | links(link(5, product(5), label="Other"))
+    for some_products, some_links in (
+        (swapped, sold),
+        (renamed, sold),
+        (records, relabelled),
+        (records, dict(reversed(sold.items()))),
+        (dict(list(records.items())[:-1]), sold),
+    ):
+        after = Snapshot.of(some_products, some_links, read_at=later, previous=before)
+        assert (dict(after.product_records), dict(after.link_records)) == (
+            some_products,
+            some_links,
+        )
+        assert after.version != before.version
+        assert after.changed_at == later
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -9,6 +9,7 @@ does not hash to its name is not used, so nothing torn or mixed is ever put toge
 from __future__ import annotations
 
 import hashlib
+import operator
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -170,6 +171,15 @@ class Snapshot:
 
         Products keep the slugs of ``previous`` where they can.
         """
+        if previous is not None and previous._holds(products, links):
+            # Mostly nothing has changed; naming and cutting anew would end in the same chunks.
+            return cls._following(
+                previous,
+                read_at,
+                previous.product_chunks,
+                previous.link_chunks,
+                previous.old_slugs,
+            )
         before = previous.slugs() if previous else {}
         slugs = assign_slugs([decode_naming(record) for record in products.values()], before)
         former = previous.old_slugs if previous else {}
@@ -344,6 +354,8 @@ class Snapshot:
 
     def since(self, previous: Snapshot | None) -> Difference:
         """What is different from an earlier snapshot; only chunks that differ are read."""
+        if previous is None:
+            return Difference(self.products + self.links, 0, 0)
         counts = [0, 0, 0]
         for now, old in self._unlike(previous):
             counts[0] += len(now.keys() - old.keys())
@@ -361,13 +373,26 @@ class Snapshot:
         )
         return products, links
 
-    def _unlike(
-        self, previous: Snapshot | None
-    ) -> Iterator[tuple[dict[str, bytes], dict[str, bytes]]]:
+    def _holds(self, products: Mapping[str, bytes], links: Mapping[str, bytes]) -> bool:
+        """Whether these are its records, all of them and in its order."""
+        return (
+            len(products) == self.products
+            and len(links) == self.links
+            # A product's line is its slug and its record: a JSON array of two.
+            and all(
+                line.endswith(b",%b]" % record)
+                for line, record in zip(
+                    _all_lines(self.product_chunks), products.values(), strict=True
+                )
+            )
+            and all(map(operator.eq, _all_lines(self.link_chunks), links.values()))
+        )
+
+    def _unlike(self, previous: Snapshot) -> Iterator[tuple[dict[str, bytes], dict[str, bytes]]]:
         """Records by id, now and before, of the chunks that differ: of products, then of links."""
         for mine, others, read in (
-            (self.product_chunks, previous.product_chunks if previous else (), _read_product),
-            (self.link_chunks, previous.link_chunks if previous else (), _read_link),
+            (self.product_chunks, previous.product_chunks, _read_product),
+            (self.link_chunks, previous.link_chunks, _read_link),
         ):
             both = {c.name for c in mine} & {c.name for c in others}
             yield (
@@ -416,6 +441,10 @@ def _version(
 ) -> str:
     names = ([c.name.hash for c in products], [c.name.hash for c in links], dict(old_slugs))
     return hashlib.sha256(msgspec.json.encode(names, order="sorted")).hexdigest()[:16]
+
+
+def _all_lines(chunks: Iterable[Chunk]) -> Iterator[bytes]:
+    return chain.from_iterable(chunk.lines() for chunk in chunks)
 
 
 def _ends_chunk(id_: str) -> bool:
