@@ -18,8 +18,11 @@ from typing import Any
 import pytest
 import redis
 import sqlalchemy as sa
+from cachelib.serializers import JSONSerializer
 from flask import Flask
+from flask_caching import Cache
 
+from storefront import Storefront
 from storefront.catalog import CatalogStore
 from storefront.database import Database
 from storefront.database.statements import now
@@ -528,6 +531,33 @@ def test_planted_pickles_in_files(
     for file in (Path(app.instance_path) / "storefront-cache").iterdir():
         file.write_bytes(b"\x00\x00\x00\x00" + bomb)
     assert len(store_of(site_of("a")).current()) == 12
+    assert not (tmp_path / "ran").exists()
+
+
+def test_planted_pickles_in_memory(reference_polar: LocalPolar, tmp_path: Path) -> None:
+    """A pickle in each entry of a cache in the process's memory is not loaded."""
+    cache = Cache(
+        with_jinja2_ext=False,
+        config={"CACHE_TYPE": "SimpleCache", "CACHE_SERIALIZER": JSONSerializer},
+    )
+    apps = []
+    for name in ("a", "b"):
+        app = Flask(name, instance_path=str(tmp_path / name))
+        app.config.update(POLAR_SERVER=reference_polar.url, POLAR_ACCESS_TOKEN="polar_oat_local")
+        app.config["STOREFRONT_SYNC_ON_START"] = False
+        cache.init_app(app)
+        apps.append(app)
+    memory = apps[0].extensions["cache"][cache]
+    # Two apps of one process that see the same memory.
+    apps[1].extensions["cache"][cache] = memory
+    for app in apps:
+        Storefront(app, cache=cache)
+    store_of(apps[0]).sync()
+    assert len(memory._cache) > 2
+    bomb = pickle.dumps(Bomb(tmp_path / "ran"))
+    for key, (expires, _) in list(memory._cache.items()):
+        memory._cache[key] = (expires, bomb)
+    assert len(store_of(apps[1]).current()) == 12
     assert not (tmp_path / "ran").exists()
 
 
