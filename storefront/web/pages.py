@@ -82,7 +82,8 @@ def catalog() -> BaseResponse:
             # The first page has one address.
             kept = urlencode(utm_parameters(parameters))
             return redirect(url_for(".catalog") + (f"?{kept}" if kept else ""), code=301)
-    ready = ready_page(state, catalog, number)
+    query_of_page = "" if number == 1 else f"page={number}"
+    ready = ready_page(state, catalog, query_of_page)
     if ready is not None:
         return ready
     listed = catalog.listed
@@ -95,7 +96,7 @@ def catalog() -> BaseResponse:
         state,
         catalog,
         "storefront/catalog.html",
-        number,
+        query_of_page,
         products=[listed[index] for index in range(first, last)],
         paging=Paging(
             number,

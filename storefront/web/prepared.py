@@ -2,7 +2,7 @@
 
 A page is rendered once for each catalogue and place, with a mark where the URL of a button
 goes, and cut there. For a visitor who brings nothing the bytes are constant; for the others
-what they bring is put after each button's own URL.
+what they bring is put after each button's own URL. What machines read has no such holes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from hashlib import blake2b
 from pathlib import Path
@@ -35,11 +35,14 @@ Answer = tuple[str, Headers, tuple[bytes, ...]]
 
 #: Of all pages that are kept ready, in bytes.
 _LIMIT_BYTES: Final = 64_000_000
+#: Of the cards for other sites and of what machines read. They come in as many variants as
+#: somebody cares to ask for, and must not push the pages out.
+_OTHERS_LIMIT_BYTES: Final = 32_000_000
 #: Distinct ``Accept-Encoding`` headers whose meaning is remembered.
 _MOST_HEADERS: Final = 200
 _OURS: Final = Path(__file__).parent.parent / "templates" / "storefront"
-#: What the pages of the catalogue are made from.
-_TEMPLATES: Final = ("layout.html", "macros.html", "_head.html", "catalog.html", "product.html")
+#: Our templates that the pages of the catalogue are not made from, by how their names begin.
+_OF_NO_PAGE: Final = ("embed", "not_found", "success", "unavailable")
 #: A visitor who brings all that one can bring.
 _EVERYTHING: Final = encode_parameters(
     None,
@@ -76,6 +79,32 @@ class Hole(NamedTuple):
     joint: bytes | None
 
 
+class Kind(NamedTuple):
+    """What the answers of many pages have in common."""
+
+    content_type: str
+    #: What may run on it, and whatever else each of its answers says.
+    headers: Headers
+    #: Whether nothing but the buttons depends on the visitor, whoever that is.
+    for_everybody: bool
+    #: Whether who is signed in decides what the buttons hold.
+    by_cookie: bool
+    #: The header ``Last-Modified``, where the catalogue alone decides that.
+    modified: str | None
+
+    def vary(self, *, encoded: bool) -> Headers:
+        """The header ``Vary``, where anything does."""
+        names = ["Accept-Encoding"] if encoded else []
+        if self.by_cookie:
+            # Who is signed in decides what the page holds, and a cookie decides who that is.
+            names.append("Cookie")
+        return [("Vary", ", ".join(names))] if names else []
+
+    def dated(self) -> Headers:
+        """The header ``Last-Modified``, where there is one."""
+        return [("Last-Modified", self.modified)] if self.modified else []
+
+
 class Shelf:
     """The pages of one catalogue that are ready, and what their answers have in common."""
 
@@ -86,27 +115,37 @@ class Shelf:
         #: None when another catalogue has taken its place.
         self.catalog: Catalog | None = catalog
         self._version = catalog.version
-        #: Whether nothing but the buttons depends on the visitor, whoever that is.
-        self.for_everybody = for_everybody
         self.max_age_seconds = settings.page_max_age_seconds
         self.pages: Memo[Place, Page] = Memo(_LIMIT_BYTES)
+        #: Cards for other sites, and what machines read.
+        self.others: Memo[Place, Page] = Memo(_OTHERS_LIMIT_BYTES)
         #: Places whose pages can't be prepared.
         self.unfit: Memo[Place, bool] = Memo(10_000)
         self.offered = available() if settings.compress_pages else ()
-        self.protection = protection(state, catalog)
         self.public = public_caching(state)
-        self.by_cookie = state.callbacks.visitor is not None
         # A layout of the site's own may change without the catalogue.
-        self.modified = (
-            formatdate(max(catalog.changed_at.timestamp(), state.started_at), usegmt=True)
-            if for_everybody
-            else None
+        self._modified = formatdate(
+            max(catalog.changed_at.timestamp(), state.started_at), usegmt=True
+        )
+        #: Of the pages that the catalogue is shown on.
+        self.kind = self.kind_of(
+            HTML,
+            protection(state, catalog),
+            for_everybody=for_everybody,
+            by_cookie=state.callbacks.visitor is not None,
         )
         #: What to send to a client, by what it says in ``Accept-Encoding``.
         self.encodings: dict[str | None, str] = {None: IDENTITY}
         #: The second in which the store was last asked, and its age then, as a header.
         self.second = 0
         self.age = ("Storefront-Catalog-Age", "0")
+
+    def kind_of(
+        self, content_type: str, headers: Headers, *, for_everybody: bool, by_cookie: bool
+    ) -> Kind:
+        """What pages of this catalogue have in common that are of one kind."""
+        modified = self._modified if for_everybody else None
+        return Kind(content_type, headers, for_everybody, by_cookie, modified)
 
     def is_of(self, catalog: Catalog) -> bool:
         """Whether its pages are those of this catalogue: it, or one that holds the same."""
@@ -122,9 +161,13 @@ class Shelf:
         """Let go of the catalogue: whoever still holds a page of it must not keep it alive."""
         self.catalog = None
         self.pages = Memo(1)
+        self.others = Memo(1)
 
-    def place(self, environ: WSGIEnvironment, number: int) -> Place | None:
-        """What tells pages apart; None for a request that must not get a prepared one."""
+    def place(self, environ: WSGIEnvironment, query: str, kind: Kind) -> Place | None:
+        """What tells pages apart; None for a request that must not get a prepared one.
+
+        ``query`` is what of its query decides the page, checked and always written the same way.
+        """
         host = environ.get("HTTP_HOST")
         if host is None:
             return None
@@ -133,15 +176,15 @@ class Shelf:
             host,
             environ["wsgi.url_scheme"],
             environ.get("SCRIPT_NAME"),
-            number,
+            query,
         )
-        if self.for_everybody:
+        if kind.for_everybody:
             return place
         # The site's own layout may show whatever it finds in a request. So this does no more than
         # any cache between the site and its visitors may do, and less.
         if "HTTP_COOKIE" in environ or "HTTP_AUTHORIZATION" in environ or not self.max_age_seconds:
             return None
-        if not is_plain(environ.get("QUERY_STRING", ""), number):
+        if environ.get("QUERY_STRING", "") != query:
             return None
         return (*place, environ.get("HTTP_ACCEPT_LANGUAGE"))
 
@@ -161,26 +204,24 @@ class Shelf:
                 self.encodings[header] = found
         return found
 
-    def vary(self, *, encoded: bool) -> Headers:
-        """The header ``Vary``, where anything does."""
-        names = ["Accept-Encoding"] if encoded and self.offered else []
-        if self.by_cookie:
-            # Who is signed in decides what the page holds, and a cookie decides who that is.
-            names.append("Cookie")
-        return [("Vary", ", ".join(names))] if names else []
-
-    def dated(self) -> Headers:
-        """The header ``Last-Modified``, where the catalogue alone decides that."""
-        return [("Last-Modified", self.modified)] if self.modified else []
-
 
 class Page:
     """A page that is ready: constant bytes, with holes for what a visitor brings."""
 
-    __slots__ = ("_joint", "_longest", "_tag", "_variants", "expires", "holes", "parts", "shelf")
+    __slots__ = (
+        *("_joint", "_longest", "_tag", "_variants"),
+        *("expires", "holes", "kind", "parts", "shelf"),
+    )
 
-    def __init__(self, shelf: Shelf, parts: tuple[bytes, ...], holes: tuple[Hole, ...]) -> None:
+    def __init__(
+        self,
+        shelf: Shelf,
+        parts: tuple[bytes, ...],
+        holes: tuple[Hole, ...] = (),
+        kind: Kind | None = None,
+    ) -> None:
         self.shelf = shelf
+        self.kind = kind or shelf.kind
         #: What stands before each hole, with the button's own URL, and what follows the last.
         self.parts = parts
         self.holes = holes
@@ -192,7 +233,7 @@ class Page:
         self._variants: dict[str | None, Variant] = {}
         #: By the monotonic clock; None for as long as the catalogue stays.
         self.expires: float | None = None
-        if not shelf.for_everybody:
+        if not self.kind.for_everybody:
             self.expires = time.monotonic() + shelf.max_age_seconds
 
     @property
@@ -234,36 +275,40 @@ class Page:
         known = get("HTTP_IF_NONE_MATCH")
         if known == variant.etag or (
             (known is not None or "HTTP_IF_MODIFIED_SINCE" in environ)
-            and _is_known(environ, variant.etag, shelf.modified)
+            and _is_known(environ, variant.etag, self.kind.modified)
         ):
             return ("304 NOT MODIFIED", [*variant.headers_304, shelf.age], ())
         return ("200 OK", [*variant.headers, shelf.age], variant.body)
 
     def answer_campaign(self, environ: WSGIEnvironment, brought: dict[str, str]) -> Answer:
         """The answer for anybody who follows one campaign's link."""
-        shelf = self.shelf
+        shelf, kind = self.shelf, self.kind
         marks = blake2b("&".join(brought.values()).encode(), digest_size=12).hexdigest()
         etag = f'"{self._tag}-{marks}"'
         headers = [
-            *shelf.protection,
+            *kind.headers,
             shelf.public,
             ("ETag", etag),
-            *shelf.vary(encoded=False),
+            *kind.vary(encoded=False),
             shelf.age,
         ]
-        if _is_known(environ, etag, shelf.modified):
+        if _is_known(environ, etag, kind.modified):
             return ("304 NOT MODIFIED", headers, ())
         body = self.filled(brought)
-        headers += (_HTML, ("Content-Length", str(len(body))), *shelf.dated())
+        headers += (
+            ("Content-Type", kind.content_type),
+            ("Content-Length", str(len(body))),
+            *kind.dated(),
+        )
         return ("200 OK", headers, (body,))
 
     def answer_personal(self, brought: dict[str, str]) -> Answer:
         """The answer for one visitor, which nobody may keep."""
         body = self.filled(brought)
         headers = [
-            _HTML,
+            ("Content-Type", self.kind.content_type),
             ("Content-Length", str(len(body))),
-            *self.shelf.protection,
+            *self.kind.headers,
             PRIVATE,
             self.shelf.age,
         ]
@@ -272,12 +317,17 @@ class Page:
     def _variant(self, encoding: str) -> Variant:
         if encoding in self._variants:
             return self._variants[encoding]
-        shelf = self.shelf
+        shelf, kind = self.shelf, self.kind
         plain = b"".join(self.parts)
         body = compress(plain, encoding)
         etag = f'"{self._tag}"' if encoding == IDENTITY else f'"{self._tag}-{encoding}"'
-        lasting = [*shelf.protection, shelf.public, ("ETag", etag), *shelf.vary(encoded=True)]
-        of_body = [_HTML, ("Content-Length", str(len(body))), *shelf.dated()]
+        vary = kind.vary(encoded=bool(shelf.offered))
+        lasting = [*kind.headers, shelf.public, ("ETag", etag), *vary]
+        of_body = [
+            ("Content-Type", kind.content_type),
+            ("Content-Length", str(len(body))),
+            *kind.dated(),
+        ]
         if encoding != IDENTITY:
             of_body.append(("Content-Encoding", encoding))
         variant = Variant(etag, [*of_body, *lasting], lasting, (body,))
@@ -285,7 +335,7 @@ class Page:
         return variant
 
 
-_HTML: Final = ("Content-Type", "text/html; charset=utf-8")
+HTML: Final = "text/html; charset=utf-8"
 PRIVATE: Final = ("Cache-Control", "private, no-store")
 
 
@@ -300,7 +350,7 @@ def shelf_of(state: State, catalog: Catalog, app: Flask) -> Shelf | None:
     if choice == "never":
         return None
     if "for_everybody" not in state.prepared:
-        state.prepared["for_everybody"] = choice == "always" or _is_all_ours(app)
+        state.prepared["for_everybody"] = choice == "always" or is_all_ours(app, _of_pages())
     if shelf is not None:
         shelf.retire()
     shelf = Shelf(state, catalog, for_everybody=state.prepared["for_everybody"])
@@ -308,13 +358,8 @@ def shelf_of(state: State, catalog: Catalog, app: Flask) -> Shelf | None:
     return shelf
 
 
-def is_plain(query: str, number: int) -> bool:
-    """Whether a query has nothing in it but the number of the page."""
-    return not query if number == 1 else query == f"page={number}"
-
-
 def prepare(
-    shelf: Shelf, render: Callable[[], str], is_personal: Callable[[], bool]
+    shelf: Shelf, kind: Kind, render: Callable[[], str], is_personal: Callable[[], bool]
 ) -> Page | None:
     """Make a page ready; None for one that is not the same for everybody.
 
@@ -326,7 +371,7 @@ def prepare(
     html = _render_with(marks, render)
     if is_personal():
         return None
-    page = _cut(shelf, html, marks)
+    page = _cut(shelf, kind, html, marks)
     known = _render_with(_Somebody(), render)
     if is_personal() or page.filled(_EVERYTHING) != known.encode():
         return None
@@ -363,13 +408,13 @@ def _render_with(stand_in: Any, render: Callable[[], str]) -> str:
         g.pop("storefront_holes")
 
 
-def _cut(shelf: Shelf, html: str, marks: _Marks) -> Page:
+def _cut(shelf: Shelf, kind: Kind, html: str, marks: _Marks) -> Page:
     texts, buttons = marks.split(html)
     holes = tuple(_hole(base, given) for base, given in buttons)
     parts = [text.encode() for text in texts]
     for number, hole in enumerate(holes):
         parts[number] += hole.escaped
-    return Page(shelf, tuple(parts), holes)
+    return Page(shelf, tuple(parts), holes, kind)
 
 
 def _hole(base: str, given: frozenset[str]) -> Hole:
@@ -396,12 +441,18 @@ def _is_known(environ: WSGIEnvironment, etag: str, modified: str | None) -> bool
     return date is not None and limit is not None and date >= limit
 
 
-def _is_all_ours(app: Flask) -> bool:
+def is_all_ours(app: Flask, templates: Iterable[str]) -> bool:
     """Whether the site adds nothing of its own to the pages: no template, nothing in addresses."""
     if any(app.url_default_functions.values()):
         return False
-    for name in _TEMPLATES:
+    for name in templates:
         filename = app.jinja_env.get_template(f"storefront/{name}").filename
         if filename is None or Path(filename).parent != _OURS:
             return False
     return True
+
+
+def _of_pages() -> Iterable[str]:
+    """What the pages of the catalogue may be made from."""
+    names = (path.name for path in _OURS.glob("*.html"))
+    return (name for name in names if not name.startswith(_OF_NO_PAGE))

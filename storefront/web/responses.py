@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -19,7 +19,7 @@ from storefront.web.prepared import (
     Answer,
     Page,
     Shelf,
-    is_plain,
+    is_all_ours,
     prepare,
     shelf_of,
 )
@@ -61,41 +61,103 @@ class ReadyResponse(Response):
         super().__init__(body, status, headers)
 
 
-def ready_page(state: State, catalog: Catalog, number: int = 1) -> Response | None:
-    """This request's page, if it is ready: ``number`` is that of a page of the catalogue."""
+class OpenResponse(ReadyResponse):
+    """An answer for everybody, which caches keep and other sites show: no cookie goes with it.
+
+    A session that is renewed with each request would otherwise reach whoever a cache answers.
+    """
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """The answer, without what the site's session or functions would have planted."""
+        if "_answer" not in self.__dict__:
+            self.headers.remove("Set-Cookie")
+        return super().__call__(environ, start_response)
+
+
+def public_response(
+    state: State,
+    catalog: Catalog,
+    content_type: str,
+    make: Callable[[], bytes],
+    *,
+    query: str = "",
+    headers: Iterable[tuple[str, str]] = (),
+) -> Response:
+    """What a machine reads: the same for everybody, so that no visitor is asked and none is told.
+
+    ``make`` gives the body. It may depend on the catalogue, on the address up to its query, and on
+    ``query``: what of this request's query decides the body, checked and always written the same
+    way. What it gives is kept until the catalogue changes, and sent with ``Cache-Control: public``,
+    ETag and ``Last-Modified``, compressed for whoever takes that. ``headers`` are added, to the
+    304s as well.
+    """
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    environ = request.environ
+    shelf = shelf_of(state, catalog, app)
+    if shelf is None:
+        shelf = Shelf(state, catalog, for_everybody=True)
+        shelf.offered = ()
+    if "bodies_for_everybody" not in state.prepared:
+        always = state.settings.prepared_pages == "always"
+        state.prepared["bodies_for_everybody"] = always or is_all_ours(app, ())
+    kind = shelf.kind_of(
+        content_type,
+        [("X-Content-Type-Options", "nosniff"), *headers],
+        for_everybody=state.prepared["bodies_for_everybody"],
+        by_cookie=False,
+    )
+    place = shelf.place(environ, query, kind)
+    page = shelf.others.get(place) if place is not None else None
+    if page is None or not page.is_fresh():
+        page = Page(shelf, (make(),), (), kind)
+        if place is not None:
+            shelf.others.put(place, page, page.weight)
+    shelf.tick()
+    _tell_lane(state, page, query, environ)
+    return OpenResponse(page.answer(environ))
+
+
+def ready_page(state: State, catalog: Catalog, query: str = "") -> Response | None:
+    """This request's page, if it is ready.
+
+    ``query`` is what of the request's query decides the page: ``page=2``.
+    """
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     shelf = shelf_of(state, catalog, app)
     if shelf is None:
         return None
     environ = request.environ
-    place = shelf.place(environ, number)
+    place = shelf.place(environ, query, shelf.kind)
     page = shelf.pages.get(place) if place is not None else None
     if page is None or not page.is_fresh():
         return None
-    return _from_page(state, shelf, page, number, environ)
+    return _from_page(state, page, query, environ)
 
 
 def shown_page(
-    state: State, catalog: Catalog, template: str, number: int = 1, **context: Any
+    state: State, catalog: Catalog, template: str, query: str | None = "", **context: Any
 ) -> Response:
     """A page of the catalogue: prepared where it can be, else rendered for this request.
 
-    It is cacheable with an ETag, unless it carries a visitor's data.
+    It is cacheable with an ETag, unless it carries a visitor's data. Without a ``query``, as for
+    what a visitor searches, it is not kept here.
     """
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     rendering = _Rendering(template, context)
-    shelf = shelf_of(state, catalog, app)
-    place = shelf.place(request.environ, number) if shelf is not None else None
+    shelf = shelf_of(state, catalog, app) if query is not None else None
+    place = None
+    if shelf is not None and query is not None:
+        place = shelf.place(request.environ, query, shelf.kind)
     if (
         shelf is not None
         and place is not None
         and not shelf.unfit.get(place)
-        and (shelf.for_everybody or not page_is_personal())
+        and (shelf.kind.for_everybody or not page_is_personal())
     ):
-        page = prepare(shelf, rendering, rendering.is_personal)
+        page = prepare(shelf, shelf.kind, rendering, rendering.is_personal)
         if page is not None:
             shelf.pages.put(place, page, page.weight)
-            response = _from_page(state, shelf, page, number, request.environ)
+            response = _from_page(state, page, query or "", request.environ)
             if response is not None:
                 return response
         else:
@@ -124,29 +186,32 @@ def keep_private(response: Response) -> Response:
     return response
 
 
-def _from_page(
-    state: State, shelf: Shelf, page: Page, number: int, environ: WSGIEnvironment
-) -> Response | None:
+def _from_page(state: State, page: Page, query: str, environ: WSGIEnvironment) -> Response | None:
     """The response that a page gives this request; None where its layout has to be asked."""
     if state.embedded is not None:
         tell_local_polar(state)
-    shelf.tick()
-    query = environ.get("QUERY_STRING", "")
-    if shelf.by_cookie or "utm_" in query or "%" in query:
+    page.shelf.tick()
+    sent = environ.get("QUERY_STRING", "")
+    if page.kind.by_cookie or "utm_" in sent or "%" in sent:
         brought = brought_along(state)
         personal = page_is_personal()
         if personal or brought:
-            if not shelf.for_everybody:
+            if not page.kind.for_everybody:
                 return None
             if personal:
                 return ReadyResponse(page.answer_personal(brought))
             return ReadyResponse(page.answer_campaign(environ, brought))
+    _tell_lane(state, page, query, environ)
+    return ReadyResponse(page.answer(environ))
+
+
+def _tell_lane(state: State, page: Page, query: str, environ: WSGIEnvironment) -> None:
+    """Have the fast lane, if there is one, answer the next request that is like this one."""
     ticket: tuple[FastLane, object] | None = environ.get(TICKET)
-    if ticket is not None and state.embedded is None and is_plain(query, number):
+    if ticket is not None and state.embedded is None and environ.get("QUERY_STRING", "") == query:
         lane, key = ticket
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         lane.learn(key, page, app, environ.get("HTTP_ACCEPT_LANGUAGE"))
-    return ReadyResponse(page.answer(environ))
 
 
 def _rendered(state: State, catalog: Catalog, rendering: _Rendering) -> Response:
