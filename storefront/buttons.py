@@ -107,6 +107,31 @@ def make_button(reference: str, prefill: Prefill) -> Button:
     return Button(_url(state, found, prefill, reference, context.g), found)
 
 
+def public_url(
+    found: Found,
+    reference: str,
+    *,
+    utm: Mapping[str, str] | None = None,
+    via: Buttons | None = None,
+) -> str | None:
+    """Where anybody buys what was found, as an absolute URL: for other sites, mails and print.
+
+    Nothing of this request's visitor is in it, and of its query only what is given as ``utm``, by
+    the names of ``UTM_NAMES``. ``reference`` is how the shop's own address names what was found.
+    None where no link sells it.
+
+    :raises LinkError: a value can't go into the link (development only).
+    """
+    if found.offer is None:
+        return None
+    state = get_state()
+    if state.embedded is not None:
+        tell_local_polar(state)
+    prefill = Prefill(utm=utm, via=via)
+    redirect = _address_of_buy(state, found, prefill, reference, external=True)
+    return _base(state, found, prefill, redirect, g)[0]
+
+
 def current_visitor() -> Visitor:
     """Who is signed in, asked once a request; an empty Visitor when nobody is."""
     callback = get_state().callbacks.visitor
@@ -161,7 +186,9 @@ def _url(state: State, found: Found, prefill: Prefill, reference: str, g: Any) -
     return with_parameters(base, without(brought, given), lenient=True)
 
 
-def _address_of_buy(state: State, found: Found, prefill: Prefill, reference: str) -> str | None:
+def _address_of_buy(
+    state: State, found: Found, prefill: Prefill, reference: str, *, external: bool = False
+) -> str | None:
     """The site's own address that leads to the checkout; None for a button that goes straight."""
     assert found.offer is not None
     via = prefill.via or state.settings.buttons
@@ -172,7 +199,7 @@ def _address_of_buy(state: State, found: Found, prefill: Prefill, reference: str
         return None
     # What is not plain may be something else in a path, such as '..'.
     name = reference if _PLAIN_NAME.fullmatch(reference) else found.offer.link.id
-    address = page_url("buy", reference=name)
+    address = page_url("buy", external=external, reference=name)
     if address is None:
         _mistake(
             state,
