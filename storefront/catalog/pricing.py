@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from storefront.polar.models import CheckoutLink, Discount, Price, Product
 from storefront.texts import Texts
@@ -23,6 +23,14 @@ class Tier:
 
     quantity: str
     amount: str
+
+
+class TierRow(NamedTuple):
+    """What each costs from ``first`` to ``last``, both inclusive; in minor units."""
+
+    first: int
+    last: int | None
+    amount: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,19 +146,49 @@ def describe_discount(discount: Discount, product: Product, texts: Texts) -> str
     return texts("{discount} the first payment", discount=off)
 
 
+def reduced_amount(before: int, currency: str, discount: Discount) -> int | None:
+    """What an amount comes to with the discount; None where it has to be rounded, and where the
+    discount is not meant for the currency (in lower case)."""
+    if discount.type == "percentage":
+        reduction, rest = divmod(before * (discount.basis_points or 0), 10_000)
+        if rest:
+            return None  # how Polar rounds is Polar's business
+        return max(before - reduction, 0)
+    amounts = discount.amounts or {discount.currency or currency: discount.amount or 0}
+    return max(before - amounts[currency], 0) if currency in amounts else None
+
+
+def tier_rows(price: Price) -> tuple[TierRow, ...]:
+    """What each costs by quantity, of a price of seats or units; empty where that can't be told."""
+    if price.amount_type == "seat_based":
+        if price.seat_tiers is not None and price.seat_tiers.tiers:
+            return tuple(
+                TierRow(tier.min_seats, tier.max_seats, Decimal(tier.price_per_seat))
+                for tier in price.seat_tiers.tiers
+            )
+        if price.price_per_seat is not None:
+            return (TierRow(1, None, Decimal(price.price_per_seat)),)
+        return ()
+    rows: list[TierRow] = []
+    start = price.minimum_units or 1
+    for tier in price.tiers.tiers if price.tiers else ():
+        amount = decimal_amount(tier.unit_amount)
+        if amount is None:
+            return ()
+        rows.append(TierRow(start, tier.bound, amount))
+        start = (tier.bound or start) + 1
+    return tuple(rows)
+
+
 def _with_reduced_price(off: str, discount: Discount, product: Product, texts: Texts) -> str:
     """The reduced price along with the discount, where there is one price and no rounding."""
     prices = [price for price in product.prices if not price.is_archived]
     if len(prices) != 1 or prices[0].amount_type != "fixed" or not prices[0].price_amount:
         return off
     before, currency = prices[0].price_amount, prices[0].price_currency.lower()
-    if discount.type == "percentage":
-        reduction, rest = divmod(before * (discount.basis_points or 0), 10_000)
-        if rest:
-            return off  # how Polar rounds is Polar's business
-    else:
-        reduction = (discount.amounts or {}).get(currency, discount.amount or 0)
-    after = max(before - reduction, 0)
+    after = reduced_amount(before, currency, discount)
+    if after is None:
+        return off
     return texts(
         "{discount}: {price} instead of {before}",
         discount=off,
@@ -198,38 +236,28 @@ def _custom(price: Price, currency: str, per: str, texts: Texts) -> PriceText:
 
 
 def _seats(price: Price, currency: str, per: str, texts: Texts) -> PriceText:
+    rows = tier_rows(price)
+    if not rows:
+        return PriceText("unknown", currency, texts("Price shown at checkout"))
     per_seat = texts("per seat, {interval}", interval=per) if per else texts("per seat")
-    if price.seat_tiers is None or not price.seat_tiers.tiers:
-        if price.price_per_seat is None:
-            return PriceText("unknown", currency, texts("Price shown at checkout"))
-        return PriceText("seat", currency, texts.money(price.price_per_seat, currency), per_seat)
-    seats = price.seat_tiers
-    rows = [(tier.min_seats, tier.max_seats, Decimal(tier.price_per_seat)) for tier in seats.tiers]
     notes = []
-    if seats.minimum_seats > 1:
+    seats = price.seat_tiers
+    if seats is not None and seats.minimum_seats > 1:
         notes.append(texts("At least {count} seats", count=seats.minimum_seats))
-    if seats.maximum_seats is not None:
+    if seats is not None and seats.maximum_seats is not None:
         notes.append(texts("Seats: at most {count}", count=seats.maximum_seats))
-    if seats.seat_tier_type == "graduated" and len(rows) > 1:
+    if seats is not None and seats.seat_tier_type == "graduated" and len(rows) > 1:
         notes.append(texts("Each seat at the price of its own range"))
     return _tiered("seat", rows, currency, per_seat, notes, texts)
 
 
 def _units(price: Price, currency: str, per: str, texts: Texts) -> PriceText:
-    noun = _unit_noun(price.unit_label, texts)
-    per_unit = texts("per {unit}", unit=noun)
-    if per:
-        per_unit = f"{per_unit}, {per}"
-    rows: list[tuple[int, int | None, Decimal]] = []
-    start = price.minimum_units or 1
-    for tier in price.tiers.tiers if price.tiers else ():
-        amount = _decimal(tier.unit_amount)
-        if amount is None:
-            return PriceText("unknown", currency, texts("Price shown at checkout"))
-        rows.append((start, tier.bound, amount))
-        start = (tier.bound or start) + 1
+    rows = tier_rows(price)
     if not rows:
         return PriceText("unknown", currency, texts("Price shown at checkout"))
+    per_unit = texts("per {unit}", unit=unit_noun(price.unit_label, texts))
+    if per:
+        per_unit = f"{per_unit}, {per}"
     notes = []
     if price.minimum_units and price.minimum_units > 1:
         notes.append(texts("At least {count}", count=price.minimum_units))
@@ -241,7 +269,7 @@ def _units(price: Price, currency: str, per: str, texts: Texts) -> PriceText:
 
 
 def _metered(price: Price, currency: str, texts: Texts) -> PriceText:
-    amount = _decimal(price.unit_amount or "")
+    amount = decimal_amount(price.unit_amount or "")
     if amount is None:
         return PriceText("unknown", currency, texts("Price shown at checkout"))
     notes: tuple[str, ...] = ()
@@ -254,7 +282,7 @@ def _metered(price: Price, currency: str, texts: Texts) -> PriceText:
 
 def _tiered(
     kind: Kind,
-    rows: Sequence[tuple[int, int | None, Decimal]],
+    rows: Sequence[TierRow],
     currency: str,
     per: str,
     notes: Sequence[str],
@@ -275,7 +303,7 @@ def _tiered(
     )
 
 
-def _unit_noun(label: object, texts: Texts) -> str:
+def unit_noun(label: object, texts: Texts) -> str:
     """The singular noun that a unit is called by; Polar keeps one for each locale."""
     if isinstance(label, dict):
         by_locale = label.get(texts.language) or label.get(texts.locale.language)
@@ -287,7 +315,8 @@ def _unit_noun(label: object, texts: Texts) -> str:
     return texts("unit")
 
 
-def _decimal(text: str) -> Decimal | None:
+def decimal_amount(text: str) -> Decimal | None:
+    """Minor units as Polar writes those that may be a fraction; None for what is no number."""
     try:
         value = Decimal(text)
     except InvalidOperation:
