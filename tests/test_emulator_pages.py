@@ -114,7 +114,8 @@ def test_a_slow_payment_is_waited_for() -> None:
         requests.post(url, json=body, timeout=5)
         waiting = browse(page.response.url)
         assert "Your payment is on its way" in waiting.text
-        assert waiting.response.headers["Refresh"] == "1"
+        own = page.response.url.removeprefix(polar.url)
+        assert waiting.response.headers["Refresh"] == f"1; url={own}"
 
 
 def test_an_expired_checkout_says_so() -> None:
@@ -224,7 +225,7 @@ def test_pages_are_private_and_run_nothing(polar: LocalPolar) -> None:
     assert " style=" not in page.html
 
 
-def test_the_embedding_site_may_frame_thecheckout_of(polar: LocalPolar) -> None:
+def test_the_embedding_site_may_frame_the_checkout(polar: LocalPolar) -> None:
     """Embedded, the page lets that one site frame it, and pays in the whole window."""
     origin = "http://127.0.0.1:5000"
     page = open_link(polar, "Starter Templates", f"?embed=true&embed_origin={origin}")

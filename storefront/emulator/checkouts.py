@@ -32,6 +32,7 @@ from storefront.emulator.confirming import (
     check_shapes,
 )
 from storefront.emulator.customers import Customers
+from storefront.emulator.embedding import embedding_origin
 from storefront.emulator.errors import (
     CheckoutExpiredError,
     CheckoutNotOpenError,
@@ -41,7 +42,7 @@ from storefront.emulator.errors import (
 )
 from storefront.emulator.events import announce_checkout, announce_purchase
 from storefront.emulator.fields import prefilled_fields
-from storefront.emulator.opening import CONSUMED, chosen_locale, embedding_origin, read_prefill
+from storefront.emulator.opening import CONSUMED, chosen_locale, read_prefill
 from storefront.emulator.orders import Orders
 from storefront.emulator.pricing import (
     amount_of,

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from werkzeug.datastructures import MultiDict
 
-from storefront.emulator.errors import CrashError, EmbedHostError
+from storefront.emulator.errors import CrashError
 from storefront.emulator.records import Body
 from storefront.emulator.validation import check_uuid, email_complaint
 
@@ -93,26 +92,6 @@ def _read_amount(value: str | None) -> int | None:
         return None
     except OverflowError:
         raise CrashError from None
-
-
-def embedding_origin(value: str | None, organization: Body) -> str | None:
-    """The origin that wants to embed the checkout; None for anything that is no web origin.
-
-    :raises EmbedHostError: the organization lists the hosts that may, and this is not one.
-    """
-    try:
-        parts = urlsplit(value or "")
-    except ValueError:
-        return None
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        return None
-    origin = f"{parts.scheme}://{parts.netloc}"
-    hosts = organization.get("embed_hosts") or []
-    if (hosts or organization.get("embed_hosts_enforced")) and not (
-        {parts.netloc, parts.hostname} & set(hosts)
-    ):
-        raise EmbedHostError(origin)
-    return origin
 
 
 def chosen_locale(wanted: str | None, organization: Body) -> str:

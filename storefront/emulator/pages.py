@@ -20,6 +20,7 @@ from storefront.emulator.checkout_form import (
     take,
 )
 from storefront.emulator.checkout_summary import summarize
+from storefront.emulator.embedding import Message, is_embedded, is_framed
 from storefront.emulator.errors import CheckoutNotOpenError, NotFoundError
 from storefront.emulator.invoices import show_invoice
 from storefront.emulator.pages_html import asset, ended, go_to, page, safe_link, with_error_pages
@@ -96,6 +97,8 @@ def _answer(services: Services, request: Request, found: Checkout) -> Response:
     if summarize(found).fingerprint != form.get("shown") and found.price["amount_type"] != "custom":
         return _show(services, request, found, filled_in(found), notice=True)
     services.checkouts.confirm(secret, confirmation(found, form))
+    if is_framed(request, found):
+        return _wait(services, request, found, tells=Message("confirmed", can_close=False))
     settled = services.checkouts.wait_until_settled(secret, timeout=_PATIENCE_SECONDS)
     return _go_on(services, request, settled)
 
@@ -119,7 +122,8 @@ def _show(
             request,
             "checkout.html",
             status=422 if errors else 200,
-            embedder=found.embed_origin,
+            of=found,
+            tells=Message("loaded"),
             checkout=found,
             products=[store.products[product_id] for product_id in found.product_ids],
             summary=summary,
@@ -163,24 +167,48 @@ def _amount_hint(found: Checkout) -> str:
     return words if most is None else f"{words}, at most {money(most, currency)}"
 
 
+def _query(request: Request) -> str:
+    return request.query_string.decode("latin-1")
+
+
 def _own_url(request: Request) -> str:
-    query = request.query_string.decode("latin-1")
+    query = _query(request)
     return f"{request.path}?{query}" if query else request.path
 
 
 def _go_on(services: Services, request: Request, found: Checkout) -> Response:
     """Where a checkout leads that is not open, or that has just come back declined."""
     if found.status == "succeeded":
-        return go_to(_with_token(success_url(found, base_url(request)), found))
+        return _succeed(services, request, found)
     if found.status == "open":
         return go_to(_own_url(request))
     if found.status != "confirmed":
         return ended(services, request, found, status=410)
     if request.method == "POST":
         return go_to(_own_url(request))
-    response = page(services, request, "waiting.html", embedder=found.embed_origin)
-    response.headers["Refresh"] = "1"
+    return _wait(services, request, found)
+
+
+def _wait(
+    services: Services, request: Request, found: Checkout, *, tells: Message | None = None
+) -> Response:
+    response = page(services, request, "waiting.html", of=found, tells=tells)
+    # The address is named so that a page that came of a form is not a form sent again.
+    response.headers["Refresh"] = f"1; url={_own_url(request)}"
     return response
+
+
+def _succeed(services: Services, request: Request, found: Checkout) -> Response:
+    """The purchase is made: on to where it leads, which in a frame is for the page around to do."""
+    url = _with_token(success_url(found, base_url(request)), found)
+    if not is_embedded(request, found) or (
+        request.method == "POST" and not is_framed(request, found)
+    ):
+        return go_to(url)
+    if found.success_url is None:
+        return go_to(f"{url}?{_query(request)}")
+    tells = Message("success", success_url=url, redirect=True)
+    return page(services, request, "paid.html", of=found, tells=tells, success_url=safe_link(url))
 
 
 def _with_token(url: str, found: Checkout) -> str:
@@ -197,7 +225,7 @@ def show_confirmation(services: Services, request: Request, values: Mapping[str,
     """Polar's own thanks, for checkouts that lead nowhere else."""
     found = services.checkouts.get_by_secret(values["secret"])
     if found.status != "succeeded":
-        return go_to(request.path.removesuffix("/confirmation"))
+        return go_to(_own_url(request).replace("/confirmation", "", 1))
     store = services.store
     with store.lock:
         order = next(o for o in store.orders.values() if o["checkout_id"] == found.id)
@@ -205,7 +233,8 @@ def show_confirmation(services: Services, request: Request, values: Mapping[str,
             services,
             request,
             "confirmation.html",
-            embedder=found.embed_origin,
+            of=found,
+            tells=Message("success", success_url=request.url),
             checkout=found,
             order=order,
             summary=summarize(found),

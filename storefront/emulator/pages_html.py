@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mimetypes
-import re
 from collections.abc import Mapping
 from functools import wraps
 from importlib import resources
@@ -15,12 +14,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from werkzeug.wrappers import Request, Response
 
 from storefront.emulator import wording
+from storefront.emulator.embedding import Message, embedder, is_embedded
 from storefront.emulator.errors import CheckoutExpiredError, NotFoundError, PolarError
 from storefront.emulator.records import Body, Checkout
 from storefront.emulator.services import Services, View, base_url
 
-#: What can stand in a header without changing its meaning.
-_ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 _THEMES = ("light", "dark")
 
 
@@ -51,18 +49,26 @@ def page(
     template: str,
     *,
     status: int = 200,
-    embedder: str | None = None,
+    of: Checkout | None = None,
+    tells: Message | None = None,
     **context: Any,
 ) -> Response:
-    """A page, never stored and never indexed. `embedder` is the origin that may frame it."""
+    """A page, never stored and never indexed.
+
+    `of` is the checkout that it belongs to, whose embedding site may frame it; `tells` is what it
+    tells that site once it is shown.
+    """
+    framing = embedder(of) if of is not None else None
+    embedding = framing if of is not None and is_embedded(request, of) else None
     theme = request.args.get("theme", "")
     html = _templates.get_template(template).render(
         organization=services.store.organization,
         base=base_url(request),
         theme=theme if theme in _THEMES else "",
+        embedder=embedding,
+        tells=tells,
         **context,
     )
-    framing = embedder if embedder and _ORIGIN.fullmatch(embedder) else "'none'"
     response = Response(html, status, content_type="text/html; charset=utf-8")
     response.headers.update(
         {
@@ -70,8 +76,9 @@ def page(
             # Pictures of a store may stand anywhere; and buyers are sent on to the shop after a
             # form is sent, which browsers count as a form's action, through any redirect of its.
             "Content-Security-Policy": "default-src 'none'; style-src 'self'; "
-            "img-src 'self' http: https:; form-action http: https:; base-uri 'none'; "
-            f"frame-ancestors {framing}",
+            + ("script-src 'self'; " if embedding else "")
+            + "img-src 'self' http: https:; form-action http: https:; base-uri 'none'; "
+            "frame-ancestors " + (framing or "'none'"),
             "Referrer-Policy": "no-referrer",
             "X-Content-Type-Options": "nosniff",
             "X-Robots-Tag": "noindex",
@@ -116,7 +123,8 @@ def ended(services: Services, request: Request, checkout: Checkout, *, status: i
         status=status,
         checkout=checkout,
         return_url=safe_link(checkout.return_url),
-        embedder=checkout.embed_origin,
+        of=checkout,
+        tells=Message("loaded"),
     )
 
 
