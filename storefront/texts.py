@@ -90,6 +90,24 @@ class Texts:
         return format_date(moment, locale=self.locale)
 
 
+def exact_amount(amount: int | Decimal, currency: str) -> str:
+    """An amount in minor units as machines read it: ``29.00``, of yen ``2900``.
+
+    It has as many decimals as the currency, and more where the amount is a fraction of a minor
+    unit.
+    """
+    from babel.numbers import get_currency_precision
+
+    precision = get_currency_precision(currency.upper())
+    sign, digits, exponent = Decimal(amount).as_tuple()
+    assert isinstance(exponent, int), "an amount is finite"
+    value = Decimal((sign, digits, exponent - precision))
+    text = f"{value:f}"
+    whole, _, fraction = text.partition(".")
+    fraction = fraction.rstrip("0").ljust(precision, "0")
+    return f"{whole}.{fraction}" if fraction else whole
+
+
 def _read_messages(locale: Locale) -> dict[str, str]:
     """Translations of the locale, completed by those of its language."""
     messages: dict[str, str] = {}
