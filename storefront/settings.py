@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ from storefront.secret import Secret
 UnknownReferencePolicy = Literal["auto", "raise", "disable"]
 PreparedPages = Literal["auto", "always", "never"]
 Buttons = Literal["link", "redirect"]
+Overlay = Literal["off", "on", "polar"]
 
 #: What the local Polar accepts when no token is configured. It guards nothing: no money moves.
 LOCAL_TOKEN: Final = "polar_oat_local"  # noqa: S105
@@ -81,6 +83,8 @@ class Settings:
     webhook_secrets: tuple[Secret, ...] = field(default=(), repr=False)
     #: ``STOREFRONT_RECONCILE_SECONDS``: how often orders are compared with Polar's; 0 for never.
     reconcile_seconds: int = 300
+    #: ``STOREFRONT_SHOP_NAME``: what the shop is called, where machines and previews tell it.
+    shop_name: str | None = None
     #: ``STOREFRONT_LOCALE``: language of the pages, and how prices and dates are written.
     locale: str = "en"
     #: ``STOREFRONT_UNKNOWN_REFERENCE``: what a button to nowhere does.
@@ -88,6 +92,10 @@ class Settings:
     #: ``STOREFRONT_BUTTONS``: whether buttons lead straight to the checkout link, or by the shop's
     #: own ``/buy``.
     buttons: Buttons = "link"
+    #: ``STOREFRONT_OVERLAY``: whether buttons open the checkout over the page, and by whose script.
+    overlay: Overlay = "off"
+    #: ``STOREFRONT_POLAR_SCRIPT_URL``: where Polar's own script is, if not at its pinned address.
+    polar_script_url: str | None = None
     #: ``STOREFRONT_IMAGE_HOSTS``: hosts whose pictures a description may show.
     image_hosts: tuple[str, ...] = ()
     #: ``STOREFRONT_CONTENT_SECURITY_POLICY``: False for none, or a policy of your own.
@@ -145,9 +153,12 @@ class Settings:
             webhook_secrets=read("POLAR_WEBHOOK_SECRET", _webhook_secrets, ())
             or ((Secret(LOCAL_WEBHOOK_SECRET),) if embedded else ()),
             reconcile_seconds=read("STOREFRONT_RECONCILE_SECONDS", _whole_number, 300),
+            shop_name=read("STOREFRONT_SHOP_NAME", _shop_name, None),
             locale=read("STOREFRONT_LOCALE", _locale, "en"),
             unknown_reference=read("STOREFRONT_UNKNOWN_REFERENCE", _unknown_reference, "auto"),
             buttons=read("STOREFRONT_BUTTONS", _buttons, "link"),
+            overlay=read("STOREFRONT_OVERLAY", _overlay, "off"),
+            polar_script_url=read("STOREFRONT_POLAR_SCRIPT_URL", _script_url, None),
             image_hosts=read("STOREFRONT_IMAGE_HOSTS", _hosts, ()),
             content_security_policy=read("STOREFRONT_CONTENT_SECURITY_POLICY", _policy, _STRICT),
             proxy_url=read("STOREFRONT_PROXY_URL", _proxy, None),
@@ -179,9 +190,12 @@ NAMES: Final = frozenset(
         "STOREFRONT_CACHE_DIR",
         "STOREFRONT_DATABASE_URL",
         "STOREFRONT_RECONCILE_SECONDS",
+        "STOREFRONT_SHOP_NAME",
         "STOREFRONT_LOCALE",
         "STOREFRONT_UNKNOWN_REFERENCE",
         "STOREFRONT_BUTTONS",
+        "STOREFRONT_OVERLAY",
+        "STOREFRONT_POLAR_SCRIPT_URL",
         "STOREFRONT_IMAGE_HOSTS",
         "STOREFRONT_CONTENT_SECURITY_POLICY",
         "STOREFRONT_PROXY_URL",
@@ -378,6 +392,13 @@ def _existing_file(value: Any) -> Path:
     return path
 
 
+def _shop_name(value: Any) -> str:
+    name = str(value).strip()
+    if not name or not name.isprintable() or len(name) > 70:
+        raise ValueError("a name of up to 70 characters is needed, in one line")
+    return name
+
+
 def _locale(value: Any) -> str:
     from babel import Locale, UnknownLocaleError
 
@@ -402,6 +423,23 @@ def _buttons(value: Any) -> Buttons:
         raise ValueError("it may be 'link' or 'redirect'")
     choice: Buttons = value
     return choice
+
+
+def _overlay(value: Any) -> Overlay:
+    if value not in ("off", "on", "polar"):
+        raise ValueError("it may be 'off', 'on' or 'polar' (Polar's own script)")
+    choice: Overlay = value
+    return choice
+
+
+def _script_url(value: Any) -> str:
+    text = str(value)
+    is_path = re.match("/(?!/)", text)
+    # Its origin goes into a header.
+    is_address = re.match(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/", text)
+    if not (is_path or is_address) or not re.fullmatch(r"[!#-&(-;=?-\[\]-~]+", text):
+        raise ValueError("a path of your site such as '/static/embed.global.js', or a URL, is needed")
+    return text
 
 
 def _prepared_pages(value: Any) -> PreparedPages:
