@@ -72,6 +72,15 @@ def summarize(description: Markup) -> str:
     return text[:_SUMMARY_CHARACTERS].rsplit(" ", 1)[0].rstrip(",.;:-\N{EN DASH}") + "…"
 
 
+def plain_text(description: Markup, limit: int) -> str:
+    """All that a rendered description says, as one line of text of up to ``limit`` characters."""
+    import nh3
+
+    apart = re.sub(r"(?=<(?:br|li|td|th)\b)|(?<=>)\n|(?=</p>|</h\d>)", " ", description)
+    text = " ".join(html.unescape(nh3.clean(apart, tags=set())).split())
+    return text if len(text) <= limit else text[: limit - 1].rsplit(" ", 1)[0] + "…"
+
+
 def _is_from(url: str, hosts: Collection[str]) -> bool:
     try:
         parts = urlsplit(url)

@@ -14,6 +14,9 @@ from typing import Literal, NamedTuple
 from storefront.polar.models import CheckoutLink, Discount, Price, Product
 from storefront.texts import Texts
 
+#: Before and after the point, of an amount that a shop can have.
+_DIGITS = 24
+
 Kind = Literal["free", "fixed", "custom", "seat", "unit", "metered", "unknown"]
 
 
@@ -321,7 +324,8 @@ def decimal_amount(text: str) -> Decimal | None:
         value = Decimal(text)
     except InvalidOperation:
         return None
-    return value if value.is_finite() else None
+    # Written out, a number such as 1e999999 would fill the page.
+    return value if value.is_finite() and -_DIGITS < value.adjusted() < _DIGITS else None
 
 
 def _whole(amount: Decimal) -> int | Decimal:
