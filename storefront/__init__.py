@@ -13,6 +13,7 @@ from storefront.extension import Storefront
 from storefront.links import checkout_url
 from storefront.orders import Customer, Fulfilment, Receipt, ReceiptLine, Refund
 from storefront.state import Visitor, get_state
+from storefront.web.policy import csp_directives
 
 __all__ = [
     "Catalog",
@@ -31,5 +32,6 @@ __all__ = [
     "UnknownReference",
     "Visitor",
     "checkout_url",
+    "csp_directives",
     "get_state",
 ]

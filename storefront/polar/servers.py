@@ -72,6 +72,19 @@ class Server:
             return f"https://buy.polar.sh/{client_secret}"
         return f"{self.api_url}/checkout-links/{client_secret}/redirect"
 
+    @property
+    def checkout_origins(self) -> tuple[str, ...]:
+        """The origins of an overlay's frame: of a link, then of the checkout page it leads to.
+
+        Source: Polar's documentation and its script for embedding, 2026-11-22.
+        """
+        if self.name == "production":
+            return ("https://buy.polar.sh", "https://polar.sh")
+        if self.name == "sandbox":
+            return ("https://sandbox-api.polar.sh", "https://sandbox.polar.sh")
+        parts = urlsplit(self.api_url)
+        return (f"{parts.scheme}://{parts.netloc}",)
+
     def portal_url(self, organization_slug: str) -> str:
         """Where customers of an organization sign in to their portal: Polar mails them a code.
 

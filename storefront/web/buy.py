@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Final
+from urllib.parse import quote
 
 from flask import request
 from werkzeug.wrappers import Response as BaseResponse
@@ -91,10 +92,21 @@ def to_checkout(
         parameters |= encode_parameters(None, visitor, lenient=True)
     if reference_id is not None:
         parameters["reference_id"] = f"reference_id={reference_id}"
+    parameters |= _embedding(asked)
     url = with_parameters(link.url, parameters, lenient=True)
     headers = [("Location", url), *_HEADERS]
     headers += (("Set-Cookie", cookie) for cookie in cookies)
     return ReadyResponse(("303 SEE OTHER", headers, ()))
+
+
+def _embedding(asked: dict[str, str]) -> dict[str, str]:
+    """What the shop's script adds for a checkout that opens over a page of this site."""
+    origin = asked.get("embed_origin", "")
+    scheme, _, host = origin.partition("://")
+    # A proxy may keep the scheme to itself; Polar compares hosts as well.
+    if asked.get("embed") != "true" or scheme not in ("http", "https") or host != request.host:
+        return {}
+    return {"embed": "embed=true", "embed_origin": f"embed_origin={quote(origin, safe='')}"}
 
 
 def _found(catalog: Catalog, reference: str, product: str | None) -> Found | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from storefront.catalog import Catalog
-from storefront.state import State
+from storefront.errors import CatalogUnavailable
+from storefront.overlay import chosen_overlay, overlay_sources
+from storefront.state import State, get_state
 
 Headers = list[tuple[str, str]]
 
@@ -33,20 +35,47 @@ def protection(state: State, catalog: Catalog | None) -> Headers:
     return headers
 
 
-def _policy(state: State, catalog: Catalog | None) -> str:
-    """Nothing but our own styles and pictures, and the pictures of the catalogue."""
-    pictures = ["'self'", "data:", *(catalog.image_origins if catalog else ())]
+def csp_directives(*, overlay: bool | None = None) -> dict[str, list[str]]:
+    """What a page of the site has to allow for the shop's buttons, in its own policy.
+
+    By directive, the sources to add: for the stylesheet, the pictures, the custom element, and,
+    where buttons open the checkout over the page, for the script and the checkout's frame.
+    ``overlay`` says so in place of the setting, for a page whose buttons do. Pictures of products
+    are known once the catalogue was read.
+    """
+    state = get_state()
+    try:
+        catalog = state.catalog.current()
+    except CatalogUnavailable:
+        catalog = None
+    return _needed(state, catalog, overlay)
+
+
+def _needed(
+    state: State, catalog: Catalog | None, overlay: bool | None = None
+) -> dict[str, list[str]]:
     hosts = (f"https://{host}" for host in state.settings.image_hosts)
-    return "; ".join(
-        (
-            "default-src 'none'",
-            "style-src 'self'",
-            f"img-src {' '.join([*pictures, *hosts])}",
-            "font-src 'self'",
-            "script-src 'self'",
-            "connect-src 'self'",
-            "form-action 'self'",
-            "base-uri 'none'",
-            "frame-ancestors 'self'",
-        )
-    )
+    pictures = (*(catalog.image_origins if catalog else ()), *hosts)
+    needed = {
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", *dict.fromkeys(pictures)],
+        "connect-src": ["'self'"],
+    }
+    for name, sources in overlay_sources(state, chosen_overlay(state, overlay)).items():
+        needed.setdefault(name, []).extend(sources)
+    return needed
+
+
+def _policy(state: State, catalog: Catalog | None) -> str:
+    """Nothing but our own styles and pictures, those of the catalogue, and the checkout's frame."""
+    directives = {
+        "default-src": ["'none'"],
+        **_needed(state, catalog),
+        "font-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'self'"],
+    }
+    directives["img-src"].append("data:")
+    return "; ".join(f"{name} {' '.join(sources)}" for name, sources in directives.items())
