@@ -29,6 +29,10 @@ LOCAL_WEBHOOK_SECRET: Final = "whsec_local"  # noqa: S105
 #: Typed so that a policy of the site's own may stand in its place.
 _STRICT: bool | str = True
 _T = TypeVar("_T")
+#: An origin as a Content Security Policy has it; ``*.`` stands for any subdomain.
+_ANCESTOR: Final = re.compile(
+    r"https?://(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::(?:[0-9]{1,5}|\*))?"
+)
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
@@ -100,6 +104,9 @@ class Settings:
     image_hosts: tuple[str, ...] = ()
     #: ``STOREFRONT_CONTENT_SECURITY_POLICY``: False for none, or a policy of your own.
     content_security_policy: bool | str = True
+    #: ``STOREFRONT_EMBED_ANCESTORS``: the sites that may show the shop's cards in a frame, as
+    #: origins, or ``*``. Without any, there are no cards.
+    embed_ancestors: tuple[str, ...] = ("*",)
     #: ``STOREFRONT_PROXY_URL``: proxy for the calls to Polar.
     proxy_url: str | None = None
     #: ``STOREFRONT_CA_BUNDLE``: certificate authorities trusted for the calls to Polar.
@@ -161,6 +168,7 @@ class Settings:
             polar_script_url=read("STOREFRONT_POLAR_SCRIPT_URL", _script_url, None),
             image_hosts=read("STOREFRONT_IMAGE_HOSTS", _hosts, ()),
             content_security_policy=read("STOREFRONT_CONTENT_SECURITY_POLICY", _policy, _STRICT),
+            embed_ancestors=read("STOREFRONT_EMBED_ANCESTORS", _ancestors, ("*",)),
             proxy_url=read("STOREFRONT_PROXY_URL", _proxy, None),
             ca_bundle=read("STOREFRONT_CA_BUNDLE", _existing_file, None),
         )
@@ -198,6 +206,7 @@ NAMES: Final = frozenset(
         "STOREFRONT_POLAR_SCRIPT_URL",
         "STOREFRONT_IMAGE_HOSTS",
         "STOREFRONT_CONTENT_SECURITY_POLICY",
+        "STOREFRONT_EMBED_ANCESTORS",
         "STOREFRONT_PROXY_URL",
         "STOREFRONT_CA_BUNDLE",
     }
@@ -438,7 +447,9 @@ def _script_url(value: Any) -> str:
     # Its origin goes into a header.
     is_address = re.match(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/", text)
     if not (is_path or is_address) or not re.fullmatch(r"[!#-&(-;=?-\[\]-~]+", text):
-        raise ValueError("a path of your site such as '/static/embed.global.js', or a URL, is needed")
+        raise ValueError(
+            "a path of your site such as '/static/embed.global.js', or a URL, is needed"
+        )
     return text
 
 
@@ -495,6 +506,19 @@ def _hosts(value: Any) -> tuple[str, ...]:
         if not name or "/" in name or ";" in name or "'" in name or "*" in name:
             raise ValueError("host names such as 'images.example.com' are needed")
     return tuple(name.lower() for name in names)
+
+
+def _ancestors(value: Any) -> tuple[str, ...]:
+    given = value.replace(",", " ").split() if isinstance(value, str) else [str(v) for v in value]
+    if given in (["none"], ["*"]):
+        return () if given == ["none"] else ("*",)
+    origins = tuple(one.lower().removesuffix("/") for one in given)
+    if not origins or not all(map(_ANCESTOR.fullmatch, origins)):
+        raise ValueError(
+            "origins such as 'https://blog.example.com' or 'https://*.example.com' are needed, or "
+            "'*' for any site, or 'none' for none"
+        )
+    return origins
 
 
 def _policy(value: Any) -> bool | str:
