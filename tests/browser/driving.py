@@ -21,7 +21,7 @@ CHROMIUM = shutil.which("chromium")
 GOOD_CARD = "4242 4242 4242 4242"
 DECLINED_CARD = "4000 0000 0000 0002"
 BUYER = "bea@example.com"
-_QUIET = (
+QUIET = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
@@ -35,7 +35,7 @@ _QUIET = (
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium, calling home to nobody."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_QUIET))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         try:
             yield browser
         finally:
