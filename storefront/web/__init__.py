@@ -4,8 +4,12 @@ from flask import Blueprint
 
 from storefront.urls import BLUEPRINT_IMPORT_NAME
 from storefront.web.buy import buy
+from storefront.web.codes import qr
+from storefront.web.element import embed_js
+from storefront.web.listing import product_json, products_json
 from storefront.web.pages import catalog, product
 from storefront.web.portal import portal
+from storefront.web.readers import for_readers
 from storefront.web.success import invoice, success
 from storefront.web.webhooks import webhooks
 
@@ -21,6 +25,11 @@ def create_blueprint() -> Blueprint:
     )
     blueprint.add_url_rule("/", "catalog", catalog, methods=["GET"])
     blueprint.add_url_rule("/products/<slug>", "product", product, methods=["GET"])
+    # Of two rules the one that says more goes first: no slug has a dot.
+    for_readers(blueprint, "/products.json", "products_json", products_json)
+    for_readers(blueprint, "/products/<slug>.json", "product_json", product_json)
+    for_readers(blueprint, "/embed.js", "embed_js", embed_js)
+    for_readers(blueprint, "/qr/<path:reference>.<any(svg,png):kind>", "qr", qr)
     # A label may have a slash in it.
     blueprint.add_url_rule("/buy/<path:reference>", "buy", buy, methods=["GET"])
     blueprint.add_url_rule("/success", "success", success, methods=["GET", "POST"])

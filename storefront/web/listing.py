@@ -1,0 +1,164 @@
+"""What is for sale, as JSON: for other sites, their scripts and the element of ``embed.js``.
+
+It is a contract, described in ``docs/selling-anywhere.md``: a field may come, and none goes or
+changes its meaning while ``version`` is 1.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from flask import request, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from storefront.buttons import public_url
+from storefront.catalog import Catalog, CatalogProduct, Found
+from storefront.catalog.pricing import PriceText, describe_price
+from storefront.errors import CatalogUnavailable
+from storefront.links import read_query
+from storefront.state import State, get_state
+from storefront.texts import exact_amount
+from storefront.web.pages import PRODUCTS_PER_PAGE
+from storefront.web.readers import FOR_READERS, away, told
+from storefront.web.responses import public_response
+
+VERSION: Final = 1
+_JSON: Final = "application/json"
+
+
+def products_json() -> BaseResponse:
+    """``GET /products.json``: the listed products, 24 a page; ``?page=`` has the others."""
+    state = get_state()
+    try:
+        catalog = state.catalog.current()
+    except CatalogUnavailable as error:
+        return _away(error)
+    given = read_query(request.environ.get("QUERY_STRING", "")).get("page", "1")
+    # More digits than any catalogue needs would only take time to read.
+    number = int(given) if re.fullmatch("[0-9]{1,9}", given) else 0
+    count = max(1, -(-len(catalog.listed) // PRODUCTS_PER_PAGE))
+    if not 1 <= number <= count:
+        return _error(404, "not_found", f"There is no such page. The pages are 1 to {count}.")
+    return public_response(
+        state,
+        catalog,
+        _JSON,
+        lambda: _page(state, catalog, number, count),
+        query="" if number == 1 else f"page={number}",
+        headers=FOR_READERS,
+    )
+
+
+def product_json(slug: str) -> BaseResponse:
+    """``GET /products/<slug>.json``: one listed product; its id and former slugs lead there too."""
+    state = get_state()
+    try:
+        catalog = state.catalog.current()
+    except CatalogUnavailable as error:
+        return _away(error)
+    product = catalog.page(slug) or catalog.moved(slug)
+    if product is None:
+        return _error(404, "not_found", "There is no such product, or it is not listed.")
+    shown = product
+    return public_response(
+        state, catalog, _JSON, lambda: _single(state, shown), headers=FOR_READERS
+    )
+
+
+def _page(state: State, catalog: Catalog, number: int, count: int) -> bytes:
+    first = (number - 1) * PRODUCTS_PER_PAGE
+    last = min(first + PRODUCTS_PER_PAGE, len(catalog.listed))
+    return msgspec.json.encode(
+        {
+            "version": VERSION,
+            "total": len(catalog.listed),
+            "page": number,
+            "pages": count,
+            "next": _address(number + 1) if number < count else None,
+            "previous": _address(number - 1) if number > 1 else None,
+            "products": [_product(state, catalog.listed[index]) for index in range(first, last)],
+        }
+    )
+
+
+def _single(state: State, product: CatalogProduct) -> bytes:
+    document = {"version": VERSION, **_product(state, product)}
+    return msgspec.json.encode({**document, "description_html": str(product.description)})
+
+
+def _product(state: State, product: CatalogProduct) -> dict[str, Any]:
+    """A product as it stands in either document."""
+    texts, source = state.texts, product.source
+    offer = product.offers[0] if product.offers else None
+    prices = [
+        _price(describe_price(price, source, texts), product, price.recurring_interval)
+        for price in source.prices
+        if not price.is_archived
+    ]
+    main = prices[0] if prices else _price(PriceText("unknown", "", ""), product, None)
+    return {
+        "id": product.id,
+        "slug": product.slug,
+        "name": product.name,
+        "summary": product.summary,
+        "language": texts.language,
+        "direction": texts.direction,
+        "url": url_for(".product", slug=product.slug, _external=True),
+        "buy_url": public_url(Found(product, offer), product.slug),
+        "available": offer is not None,
+        "label": texts("Buy Now") if offer else texts("This can't be bought online yet."),
+        "price": {**_numbers(main), "headline": product.pricing.headline},
+        "prices": prices,
+        "trial": (offer.trial if offer else "") or product.pricing.trial or None,
+        "discount": (offer.discount if offer else "") or None,
+        "images": [{"url": picture.url, "alt": picture.alt} for picture in product.pictures],
+        "updated_at": _time(source.modified_at or source.created_at),
+    }
+
+
+def _price(price: PriceText, product: CatalogProduct, interval: str | None) -> dict[str, Any]:
+    """One price: in words, and in numbers where it has any that holds for every buyer."""
+    amount = price.minor
+    interval = product.source.recurring_interval or interval
+    return {
+        "text": str(price),
+        "kind": price.kind,
+        "amount": amount,
+        "currency": price.currency.upper() or None,
+        "decimal": None if amount is None else exact_amount(amount, price.currency),
+        "interval": interval,
+        "interval_count": (product.source.recurring_interval_count or 1) if interval else None,
+        "notes": price.notes,
+        "tiers": [{"quantity": tier.quantity, "text": tier.amount} for tier in price.tiers],
+    }
+
+
+def _numbers(price: dict[str, Any]) -> dict[str, Any]:
+    words = ("text", "notes", "tiers")
+    return {name: value for name, value in price.items() if name not in words}
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
+
+
+def _address(number: int) -> str:
+    if number == 1:
+        return url_for(".products_json", _external=True)
+    return url_for(".products_json", page=number, _external=True)
+
+
+def _error(status: int, code: str, message: str) -> BaseResponse:
+    return told(status, _said(code, message), _JSON)
+
+
+def _away(error: CatalogUnavailable) -> BaseResponse:
+    said = _said("unavailable", "The shop can't be reached. Try again in a minute.")
+    return away(error, said, _JSON)
+
+
+def _said(code: str, message: str) -> bytes:
+    return msgspec.json.encode({"version": VERSION, "error": code, "message": message})
