@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Final
+
 from storefront.catalog import Catalog
 from storefront.errors import CatalogUnavailable
 from storefront.overlay import chosen_overlay, overlay_sources
 from storefront.state import State, get_state
 
 Headers = list[tuple[str, str]]
+_ALWAYS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "strict-origin-when-cross-origin"),
+)
 
 
 def public_caching(state: State) -> tuple[str, str]:
@@ -22,17 +29,37 @@ def public_caching(state: State) -> tuple[str, str]:
     return ("Cache-Control", ", ".join(("public", *kept)))
 
 
-def protection(state: State, catalog: Catalog | None) -> Headers:
-    """The headers that say what may run on a page of ours."""
-    headers = [
-        ("X-Content-Type-Options", "nosniff"),
-        ("Referrer-Policy", "strict-origin-when-cross-origin"),
-    ]
+def protection(state: State, catalog: Catalog | None, *, frames: bool = False) -> Headers:
+    """The headers that say what may run on a page of ours; ``frames`` for one that shows cards."""
+    headers = list(_ALWAYS)
     policy = state.settings.content_security_policy
     if policy:
-        text = _policy(state, catalog) if policy is True else str(policy)
+        text = _policy(state, catalog, frames=frames) if policy is True else str(policy)
         headers.append(("Content-Security-Policy", text))
     return headers
+
+
+def card_protection(state: State, catalog: Catalog | None) -> Headers:
+    """The headers of a card that other sites show in a frame.
+
+    Its policy does not depend on the one of the pages, which says who may frame those.
+    """
+    ancestors = state.settings.embed_ancestors
+    directives = {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", *(catalog.image_origins if catalog else ())],
+        "base-uri": ["'none'"],
+        "form-action": ["'none'"],
+        # The shop itself shows what it will look like.
+        "frame-ancestors": ancestors if "*" in ancestors else ["'self'", *ancestors],
+    }
+    return [
+        *_ALWAYS,
+        ("Content-Security-Policy", _written(directives)),
+        ("X-Robots-Tag", "noindex"),
+    ]
 
 
 def csp_directives(*, overlay: bool | None = None) -> dict[str, list[str]]:
@@ -67,7 +94,7 @@ def _needed(
     return needed
 
 
-def _policy(state: State, catalog: Catalog | None) -> str:
+def _policy(state: State, catalog: Catalog | None, *, frames: bool = False) -> str:
     """Nothing but our own styles and pictures, those of the catalogue, and the checkout's frame."""
     directives = {
         "default-src": ["'none'"],
@@ -78,4 +105,10 @@ def _policy(state: State, catalog: Catalog | None) -> str:
         "frame-ancestors": ["'self'"],
     }
     directives["img-src"].append("data:")
+    if frames:
+        directives.setdefault("frame-src", ["'self'"])
+    return _written(directives)
+
+
+def _written(directives: Mapping[str, Iterable[str]]) -> str:
     return "; ".join(f"{name} {' '.join(sources)}" for name, sources in directives.items())

@@ -27,7 +27,7 @@ from storefront.links import MAX_URL_CHARACTERS, UTM_NAMES, encode_parameters, w
 from storefront.memo import Memo
 from storefront.state import State
 from storefront.web.encodings import IDENTITY, available, choose, compress
-from storefront.web.policy import Headers, protection, public_caching
+from storefront.web.policy import Headers, card_protection, protection, public_caching
 
 Place = tuple[object, ...]
 #: What a WSGI server is given: status, headers, body.
@@ -43,6 +43,7 @@ _MOST_HEADERS: Final = 200
 _OURS: Final = Path(__file__).parent.parent / "templates" / "storefront"
 #: Our templates that the pages of the catalogue are not made from, by how their names begin.
 _OF_NO_PAGE: Final = ("embed", "not_found", "success", "unavailable")
+_OF_CARDS: Final = ("embed.html",)
 #: A visitor who brings all that one can bring.
 _EVERYTHING: Final = encode_parameters(
     None,
@@ -87,6 +88,8 @@ class Kind(NamedTuple):
     headers: Headers
     #: Whether nothing but the buttons depends on the visitor, whoever that is.
     for_everybody: bool
+    #: Whether it is for other sites and for machines: nobody is asked who that is.
+    is_open: bool
     #: Whether who is signed in decides what the buttons hold.
     by_cookie: bool
     #: The header ``Last-Modified``, where the catalogue alone decides that.
@@ -108,7 +111,14 @@ class Kind(NamedTuple):
 class Shelf:
     """The pages of one catalogue that are ready, and what their answers have in common."""
 
-    def __init__(self, state: State, catalog: Catalog, *, for_everybody: bool) -> None:
+    def __init__(
+        self,
+        state: State,
+        catalog: Catalog,
+        *,
+        for_everybody: bool,
+        cards_for_everybody: bool = True,
+    ) -> None:
         settings = state.settings
         self.store: CatalogStore = state.catalog
         self.loaded = state.catalog.loaded
@@ -123,6 +133,7 @@ class Shelf:
         self.unfit: Memo[Place, bool] = Memo(10_000)
         self.offered = available() if settings.compress_pages else ()
         self.public = public_caching(state)
+        self._knows_visitors = state.callbacks.visitor is not None
         # A layout of the site's own may change without the catalogue.
         self._modified = formatdate(
             max(catalog.changed_at.timestamp(), state.started_at), usegmt=True
@@ -132,7 +143,13 @@ class Shelf:
             HTML,
             protection(state, catalog),
             for_everybody=for_everybody,
-            by_cookie=state.callbacks.visitor is not None,
+        )
+        #: Of the cards that other sites show.
+        self.card_kind = self.kind_of(
+            HTML,
+            card_protection(state, catalog),
+            for_everybody=cards_for_everybody,
+            is_open=True,
         )
         #: What to send to a client, by what it says in ``Accept-Encoding``.
         self.encodings: dict[str | None, str] = {None: IDENTITY}
@@ -141,11 +158,12 @@ class Shelf:
         self.age = ("Storefront-Catalog-Age", "0")
 
     def kind_of(
-        self, content_type: str, headers: Headers, *, for_everybody: bool, by_cookie: bool
+        self, content_type: str, headers: Headers, *, for_everybody: bool, is_open: bool = False
     ) -> Kind:
         """What pages of this catalogue have in common that are of one kind."""
+        by_cookie = self._knows_visitors and not is_open
         modified = self._modified if for_everybody else None
-        return Kind(content_type, headers, for_everybody, by_cookie, modified)
+        return Kind(content_type, headers, for_everybody, is_open, by_cookie, modified)
 
     def is_of(self, catalog: Catalog) -> bool:
         """Whether its pages are those of this catalogue: it, or one that holds the same."""
@@ -349,12 +367,23 @@ def shelf_of(state: State, catalog: Catalog, app: Flask) -> Shelf | None:
     choice = state.settings.prepared_pages
     if choice == "never":
         return None
-    if "for_everybody" not in state.prepared:
-        state.prepared["for_everybody"] = choice == "always" or is_all_ours(app, _of_pages())
+    if "kinds" not in state.prepared:
+        always = choice == "always"
+        state.prepared["kinds"] = {
+            "for_everybody": always or is_all_ours(app, _of_pages()),
+            "cards_for_everybody": always or is_all_ours(app, _OF_CARDS),
+        }
     if shelf is not None:
         shelf.retire()
-    shelf = Shelf(state, catalog, for_everybody=state.prepared["for_everybody"])
+    shelf = Shelf(state, catalog, **state.prepared["kinds"])
     state.prepared["shelf"] = shelf
+    return shelf
+
+
+def passing_shelf(state: State, catalog: Catalog) -> Shelf:
+    """A shelf for one request, where nothing is kept."""
+    shelf = Shelf(state, catalog, for_everybody=False, cards_for_everybody=False)
+    shelf.offered = ()
     return shelf
 
 

@@ -11,15 +11,19 @@ from flask.globals import request_ctx
 
 from storefront.buttons import brought_along, current_visitor, page_is_personal, tell_local_polar
 from storefront.catalog import Catalog
+from storefront.memo import Memo
 from storefront.state import State, get_state
 from storefront.web.lane import TICKET, FastLane
 from storefront.web.policy import protection, public_caching
 from storefront.web.prepared import (
     PRIVATE,
     Answer,
+    Kind,
     Page,
+    Place,
     Shelf,
     is_all_ours,
+    passing_shelf,
     prepare,
     shelf_of,
 )
@@ -93,10 +97,7 @@ def public_response(
     """
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     environ = request.environ
-    shelf = shelf_of(state, catalog, app)
-    if shelf is None:
-        shelf = Shelf(state, catalog, for_everybody=True)
-        shelf.offered = ()
+    shelf = shelf_of(state, catalog, app) or passing_shelf(state, catalog)
     if "bodies_for_everybody" not in state.prepared:
         always = state.settings.prepared_pages == "always"
         state.prepared["bodies_for_everybody"] = always or is_all_ours(app, ())
@@ -104,7 +105,7 @@ def public_response(
         content_type,
         [("X-Content-Type-Options", "nosniff"), *headers],
         for_everybody=state.prepared["bodies_for_everybody"],
-        by_cookie=False,
+        is_open=True,
     )
     place = shelf.place(environ, query, kind)
     page = shelf.others.get(place) if place is not None else None
@@ -117,25 +118,35 @@ def public_response(
     return OpenResponse(page.answer(environ))
 
 
-def ready_page(state: State, catalog: Catalog, query: str = "") -> Response | None:
+def ready_page(
+    state: State, catalog: Catalog, query: str = "", *, card: bool = False
+) -> Response | None:
     """This request's page, if it is ready.
 
-    ``query`` is what of the request's query decides the page: ``page=2``.
+    ``query`` is what of the request's query decides the page: ``page=2``. ``card`` is for one that
+    other sites show.
     """
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     shelf = shelf_of(state, catalog, app)
     if shelf is None:
         return None
     environ = request.environ
-    place = shelf.place(environ, query, shelf.kind)
-    page = shelf.pages.get(place) if place is not None else None
+    kind, pages = _of_kind(shelf, card=card)
+    place = shelf.place(environ, query, kind)
+    page = pages.get(place) if place is not None else None
     if page is None or not page.is_fresh():
         return None
     return _from_page(state, page, query, environ)
 
 
 def shown_page(
-    state: State, catalog: Catalog, template: str, query: str | None = "", **context: Any
+    state: State,
+    catalog: Catalog,
+    template: str,
+    query: str | None = "",
+    *,
+    card: bool = False,
+    **context: Any,
 ) -> Response:
     """A page of the catalogue: prepared where it can be, else rendered for this request.
 
@@ -145,24 +156,25 @@ def shown_page(
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     rendering = _Rendering(template, context)
     shelf = shelf_of(state, catalog, app) if query is not None else None
-    place = None
-    if shelf is not None and query is not None:
-        place = shelf.place(request.environ, query, shelf.kind)
+    if shelf is None or query is None:
+        kind, _ = _of_kind(passing_shelf(state, catalog), card=card)
+        return _rendered(state, kind, rendering)
+    kind, pages = _of_kind(shelf, card=card)
+    place = shelf.place(request.environ, query, kind)
     if (
-        shelf is not None
-        and place is not None
+        place is not None
         and not shelf.unfit.get(place)
-        and (shelf.kind.for_everybody or not page_is_personal())
+        and (kind.for_everybody or not page_is_personal())
     ):
-        page = prepare(shelf, shelf.kind, rendering, rendering.is_personal)
+        page = prepare(shelf, kind, rendering, rendering.is_personal)
         if page is not None:
-            shelf.pages.put(place, page, page.weight)
-            response = _from_page(state, page, query or "", request.environ)
+            pages.put(place, page, page.weight)
+            response = _from_page(state, page, query, request.environ)
             if response is not None:
                 return response
         else:
             shelf.unfit.put(place, True, 1)
-    return _rendered(state, catalog, rendering)
+    return _rendered(state, kind, rendering)
 
 
 def private_page(template: str, status: int = 200, **context: Any) -> Response:
@@ -200,9 +212,13 @@ def _from_page(state: State, page: Page, query: str, environ: WSGIEnvironment) -
                 return None
             if personal:
                 return ReadyResponse(page.answer_personal(brought))
-            return ReadyResponse(page.answer_campaign(environ, brought))
+            return _response(page.kind, page.answer_campaign(environ, brought))
     _tell_lane(state, page, query, environ)
-    return ReadyResponse(page.answer(environ))
+    return _response(page.kind, page.answer(environ))
+
+
+def _response(kind: Kind, answer: Answer) -> Response:
+    return OpenResponse(answer) if kind.is_open else ReadyResponse(answer)
 
 
 def _tell_lane(state: State, page: Page, query: str, environ: WSGIEnvironment) -> None:
@@ -214,16 +230,27 @@ def _tell_lane(state: State, page: Page, query: str, environ: WSGIEnvironment) -
         lane.learn(key, page, app, environ.get("HTTP_ACCEPT_LANGUAGE"))
 
 
-def _rendered(state: State, catalog: Catalog, rendering: _Rendering) -> Response:
-    response = make_response(rendering())
-    response.headers.extend(protection(state, catalog))
+def _of_kind(shelf: Shelf, *, card: bool) -> tuple[Kind, Memo[Place, Page]]:
+    """What pages of a kind have in common, and where they are kept."""
+    return (shelf.card_kind, shelf.others) if card else (shelf.kind, shelf.pages)
+
+
+def _rendered(state: State, kind: Kind, rendering: _Rendering) -> Response:
+    html = rendering()
+    if kind.is_open:
+        body = html.encode()
+        sent = [("Content-Type", kind.content_type), ("Content-Length", str(len(body)))]
+        response: Response = OpenResponse(("200 OK", sent, (body,)))
+    else:
+        response = make_response(html)
+    response.headers.extend(kind.headers)
     age = max(0, int(state.catalog.age_seconds()))
     response.headers["Storefront-Catalog-Age"] = str(age)
     if page_is_personal() or rendering.read_session:
         response.headers["Cache-Control"] = PRIVATE[1]
         return response
     response.headers.set(*public_caching(state))
-    if state.callbacks.visitor is not None:
+    if kind.by_cookie:
         response.vary.add("Cookie")
     response.add_etag()
     response.make_conditional(request)
