@@ -24,6 +24,7 @@ from storefront.catalog.pricing import (
     running_discount,
 )
 from storefront.catalog.records import decode_link, decode_product, split_line
+from storefront.catalog.search import Facets, Search
 from storefront.catalog.snapshot import Snapshot
 from storefront.errors import UnknownReference
 from storefront.forking import GATE
@@ -38,6 +39,8 @@ LINK_METADATA_KEY = "storefront"
 _SHOWN = 20
 #: How many products are kept in words, and how many references are known by heart.
 _KEPT = 2000
+#: Of all search results that are kept, in products.
+_KEPT_RESULTS = 1_000_000
 
 
 class Picture(NamedTuple):
@@ -199,6 +202,7 @@ class Catalog:
         #: Origins of all product pictures: what a Content-Security-Policy has to allow.
         self.image_origins: tuple[str, ...] = index.origins
         self._found: Memo[tuple[str, str | None], Found] = Memo(_KEPT)
+        self._results: Memo[Search, Sequence[int]] = Memo(_KEPT_RESULTS)
         self._kept: Memo[int, _Kept] = Memo(_KEPT)
         if previous is not None:
             self._take_over(previous)
@@ -209,6 +213,26 @@ class Catalog:
 
     def __len__(self) -> int:
         return len(self.listed)
+
+    @property
+    def facets(self) -> Facets:
+        """What its products can be told apart by, for whoever looks for one."""
+        return self._index.finder.facets
+
+    def search(self, search: Search) -> Sequence[CatalogProduct]:
+        """The products that have a page and are looked for, the best first.
+
+        Those on the pages that are shown are put into words, and no others.
+        """
+        numbers = self._results.get(search)
+        if numbers is None:
+            numbers = self._index.finder.find(search)
+            self._results.put(search, numbers, 100 + len(numbers))
+        return Listed(self._numbered, numbers)
+
+    def records(self, first: int, last: int) -> Iterator[tuple[str, Product]]:
+        """Slug and record of a part of ``listed``, for lists of all: nothing is put into words."""
+        return (self._builder.read(number) for number in self._index.listed[first:last])
 
     @property
     def links(self) -> Mapping[str, CheckoutLink]:
@@ -360,7 +384,7 @@ class _Builder:
     def some_slugs(self, count: int) -> list[str]:
         """The slugs of the first products that can be sold."""
         numbers = filter(self._index.is_sellable, range(len(self._index.products)))
-        return [self._read(number)[0] for number in islice(numbers, count)]
+        return [self.read(number)[0] for number in islice(numbers, count)]
 
     def link(self, number: int) -> CheckoutLink:
         """The complete link of that number, with those of its products that can be sold."""
@@ -381,7 +405,7 @@ class _Builder:
     def product(self, number: int) -> _Kept:
         """The product of that number, in words."""
         with GATE.passed():
-            slug, product = self._read(number)
+            slug, product = self.read(number)
             return _Kept(self._in_words(slug, product, number), self.basis(number))
 
     def _in_words(self, slug: str, product: Product, number: int) -> CatalogProduct:
@@ -422,7 +446,8 @@ class _Builder:
         offers = tuple(self.offer(link, shell) for link in distinct.values())
         return replace(shell, offers=offers)
 
-    def _read(self, number: int) -> tuple[str, Product]:
+    def read(self, number: int) -> tuple[str, Product]:
+        """Slug and record of the product of that number."""
         slug, record = split_line(self._index.products[number])
         return slug, decode_product(record)
 
@@ -431,11 +456,11 @@ class _Builder:
 
     def _product(self, product_id: str) -> Product | None:
         """The product of that id, if it can be sold."""
-        found = (self._read(number)[1] for number in self._numbers(product_id))
+        found = (self.read(number)[1] for number in self._numbers(product_id))
         return next((product for product in found if product.id == product_id), None)
 
     def _slug(self, product_id: str) -> str:
-        found = map(self._read, self._numbers(product_id))
+        found = map(self.read, self._numbers(product_id))
         return next(slug for slug, product in found if product.id == product_id)
 
     def _pricing(self, product: Product) -> Pricing:

@@ -16,6 +16,8 @@ import msgspec
 
 from storefront.catalog.addresses import is_web_address, origin_of
 from storefront.catalog.records import LinkRecord
+from storefront.catalog.search import ChunkText, Finder, Row
+from storefront.catalog.traits import traits_of
 from storefront.errors import StorefrontError
 from storefront.polar.models import Product
 
@@ -55,7 +57,9 @@ class Places:
 class ProductFacts:
     """Of each product in a chunk, what an index is made of."""
 
-    __slots__ = ("flags", "ids", "origins", "slugs", "starts")
+    __slots__ = (
+        *("currencies", "flags", "ids", "kinds", "least", "origins", "slugs", "starts", "texts"),
+    )
 
     def __init__(self, content: bytes, count: int) -> None:
         """Read all lines.
@@ -67,6 +71,12 @@ class ProductFacts:
         self.ids = array("q", (hash(product.id) for _, product in lines))
         self.slugs = array("q", (hash(slug) for slug, _ in lines))
         self.flags = bytes(_flags(product) for _, product in lines)
+        traits = [traits_of(product) for _, product in lines]
+        self.kinds = bytes(each.kinds for each in traits)
+        self.least = array("q", (each.least for each in traits))
+        self.currencies = array("I", (each.currency for each in traits))
+        #: What is searched, once anybody does.
+        self.texts: list[ChunkText] = []
         self.origins = frozenset(
             origin_of(media.public_url)
             for _, product in lines
@@ -148,6 +158,20 @@ class Index:
         self._flags = b"".join(f.flags for _, f in products)
         #: The numbers of the products that have a page, the newest first, as Polar lists them.
         self.listed = array("I", (n for n in reversed(everything) if self._flags[n] & _LISTED))
+        self.finder = Finder(
+            [
+                Row(
+                    content,
+                    facts.texts,
+                    bytes(flag & _LISTED for flag in facts.flags),
+                    facts.kinds,
+                    facts.least,
+                    facts.currencies,
+                )
+                for content, facts in products
+            ],
+            self.listed,
+        )
         #: Origins of all pictures.
         self.origins = tuple(sorted(frozenset().union(*(f.origins for _, f in products))))
         self.link_ids = Places(_joined(f.ids for _, f in links), range(len(self.links)))

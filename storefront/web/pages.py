@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from flask import redirect, render_template, request, url_for
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 from werkzeug.wrappers import Response as BaseResponse
 
-from storefront.catalog import Catalog, CatalogProduct
+from storefront.catalog import Catalog, CatalogProduct, Search
 from storefront.errors import CatalogUnavailable
 from storefront.links import read_query, utm_parameters
 from storefront.state import State, get_state
+from storefront.web.metadata import PageMetadata, catalog_metadata, product_metadata
 from storefront.web.responses import ready_page, shown_page
+from storefront.web.searching import (
+    address_of,
+    is_written_so,
+    make_filters,
+    read_search,
+    speaks,
+)
 
 #: Products on one page of the catalogue.
 PRODUCTS_PER_PAGE = 24
+#: Products that are shown where nothing is found.
+_SHOWN_INSTEAD = 3
 
 
 class ShopUnavailable(ServiceUnavailable):
@@ -68,42 +78,120 @@ class Paging:
 
 
 def catalog() -> BaseResponse:
-    """``GET /``: what is for sale, 24 products a page; ``?page=`` has the others."""
+    """``GET /``: what is for sale, 24 products a page; ``?page=`` has the others.
+
+    ``q``, ``kind``, ``price`` and ``sort`` look for some of it.
+    """
     state = get_state()
     catalog = current_catalog(state)
     query = request.environ.get("QUERY_STRING", "")
     number = 1
-    if "page" in query or "%" in query:
+    if speaks(query):
         parameters = read_query(query)
         given = parameters.get("page", "1")
         # More digits than any catalogue needs would only take time to read.
         number = int(given) if re.fullmatch("[0-9]{1,9}", given) else 0
-        if "page" in parameters and number == 1:
-            # The first page has one address.
-            kept = urlencode(utm_parameters(parameters))
-            return redirect(url_for(".catalog") + (f"?{kept}" if kept else ""), code=301)
+        search = read_search(parameters)
+        if ("page" in parameters and number == 1) or not is_written_so(parameters, search):
+            # Each page has one address; a form sends also what was left empty in it.
+            address = address_of(
+                url_for(".catalog"), search, utm_parameters(parameters), number or 1
+            )
+            return redirect(address, code=301 if search == Search() else 302)
+        if search != Search():
+            return _search_results(state, catalog, search, number, parameters)
     query_of_page = "" if number == 1 else f"page={number}"
     ready = ready_page(state, catalog, query_of_page)
     if ready is not None:
         return ready
-    listed = catalog.listed
-    count = max(1, -(-len(listed) // PRODUCTS_PER_PAGE))
-    if not 1 <= number <= count:
-        raise PageNotFound()
-    first = (number - 1) * PRODUCTS_PER_PAGE
-    last = min(first + PRODUCTS_PER_PAGE, len(listed))
+    products, count = _cut(catalog.listed, number)
+    base_url = url_for(".catalog")
     return shown_page(
         state,
         catalog,
         "storefront/catalog.html",
         query_of_page,
-        products=[listed[index] for index in range(first, last)],
-        paging=Paging(
-            number,
-            count,
-            _page_address(number - 1) if number > 1 else None,
-            _page_address(number + 1) if number < count else None,
+        products=products,
+        paging=_paging(number, count, _page_address),
+        filtered=False,
+        filters=make_filters(
+            state.texts,
+            catalog,
+            Search(),
+            base_url=base_url,
+            parameters={},
+            count=len(catalog),
         ),
+        newest=(),
+        meta=_metadata(state, products, number),
+    )
+
+
+def _search_results(
+    state: State,
+    catalog: Catalog,
+    search: Search,
+    number: int,
+    parameters: Mapping[str, str],
+) -> BaseResponse:
+    """A page of what a visitor looks for; also when that is nothing."""
+    found = catalog.search(search)
+    products, count = _cut(found, number)
+    base_url = url_for(".catalog")
+    campaign = utm_parameters(parameters)
+    return shown_page(
+        state,
+        catalog,
+        "storefront/catalog.html",
+        None,
+        products=products,
+        paging=_paging(number, count, lambda page: address_of(base_url, search, campaign, page)),
+        filtered=True,
+        filters=make_filters(
+            state.texts,
+            catalog,
+            search,
+            base_url=base_url,
+            parameters=parameters,
+            count=len(found),
+        ),
+        newest=() if found else list(catalog.listed[:_SHOWN_INSTEAD]),
+        meta=_metadata(state, products, None),
+    )
+
+
+def _cut(products: Sequence[CatalogProduct], number: int) -> tuple[list[CatalogProduct], int]:
+    """The products on a page, and how many pages there are.
+
+    :raises PageNotFound: when there are fewer.
+    """
+    count = max(1, -(-len(products) // PRODUCTS_PER_PAGE))
+    if not 1 <= number <= count:
+        raise PageNotFound()
+    first = (number - 1) * PRODUCTS_PER_PAGE
+    last = min(first + PRODUCTS_PER_PAGE, len(products))
+    return [products[index] for index in range(first, last)], count
+
+
+def _paging(number: int, count: int, address: Callable[[int], str]) -> Paging:
+    return Paging(
+        number,
+        count,
+        address(number - 1) if number > 1 else None,
+        address(number + 1) if number < count else None,
+    )
+
+
+def _metadata(
+    state: State, products: Sequence[CatalogProduct], number: int | None
+) -> PageMetadata:
+    """The metadata of a page of the catalogue; None for the number of what somebody searched."""
+    address = None if number is None else _page_address(number, external=True)
+    return catalog_metadata(
+        [(product, product_address(product.slug)) for product in products],
+        address,
+        1 + ((number or 1) - 1) * PRODUCTS_PER_PAGE,
+        current_site(state),
     )
 
 
@@ -120,7 +208,14 @@ def product(slug: str) -> BaseResponse:
         if moved is None:
             raise ProductNotFound()
         return redirect(url_for(".product", slug=moved.slug), code=301)
-    return shown_page(state, catalog, "storefront/product.html", product=found)
+    site = current_site(state)
+    return shown_page(
+        state,
+        catalog,
+        "storefront/product.html",
+        product=found,
+        meta=product_metadata(found, product_address(found.slug), site),
+    )
 
 
 def current_catalog(state: State) -> Catalog:
@@ -131,5 +226,6 @@ def current_catalog(state: State) -> Catalog:
         raise ShopUnavailable(error.retry_after) from None
 
 
-def _page_address(number: int) -> str:
-    return url_for(".catalog") if number == 1 else url_for(".catalog", page=number)
+def _page_address(number: int, *, external: bool = False) -> str:
+    values = {} if number == 1 else {"page": number}
+    return url_for(".catalog", _external=external, **values)
