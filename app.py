@@ -27,6 +27,8 @@ from storefront import (
 
 HERE = Path(__file__).parent
 shop = Storefront()
+#: The plans of the demo store by the month, and by the year where they are sold so.
+PLANS = {"northlight-sync": None, "pro-monthly": "pro-yearly", "pro-for-teams": None}
 
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
@@ -40,6 +42,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     shop.init_app(app)
     app.register_blueprint(shop.blueprint, url_prefix="/shop")
     app.add_url_rule("/", "landing", landing)
+    app.add_url_rule("/pricing", "pricing", pricing)
     return app
 
 
@@ -57,6 +60,23 @@ def landing() -> str:
         hero="pro-monthly" if "pro-monthly" in on_sale else next(iter(on_sale), None),
         featured=on_sale[:3],
         newsletter="newsletter" in labels,
+    )
+
+
+def pricing() -> str:
+    """The site's plans beside each other, by one macro."""
+    try:
+        on_sale = {product.slug: product for product in shop.catalog if product.offers}
+    except CatalogUnavailable:
+        on_sale = {}
+    plans = [slug for slug in PLANS if slug in on_sale]
+    if not plans:  # a store of your own
+        plans = [slug for slug, product in on_sale.items() if product.is_subscription][:3]
+    return render_template(
+        "pricing.html",
+        plans=plans,
+        yearly=[PLANS.get(slug) for slug in plans],
+        best="pro-monthly" if "pro-monthly" in plans else None,
     )
 
 
