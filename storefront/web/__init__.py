@@ -7,6 +7,7 @@ from storefront.web.buy import buy
 from storefront.web.codes import qr
 from storefront.web.element import embed_js
 from storefront.web.listing import product_json, products_json
+from storefront.web.machines import feed, google_feed, sitemap, sitemap_part
 from storefront.web.pages import catalog, product
 from storefront.web.portal import portal
 from storefront.web.readers import for_readers
@@ -30,6 +31,15 @@ def create_blueprint() -> Blueprint:
     for_readers(blueprint, "/products/<slug>.json", "product_json", product_json)
     for_readers(blueprint, "/embed.js", "embed_js", embed_js)
     for_readers(blueprint, "/qr/<path:reference>.<any(svg,png):kind>", "qr", qr)
+    blueprint.add_url_rule("/sitemap.xml", "sitemap", sitemap, methods=["GET"])
+    blueprint.add_url_rule(
+        "/sitemap-<int:number>.xml", "sitemap_part", sitemap_part, methods=["GET"]
+    )
+    blueprint.add_url_rule("/feed.atom", "feed", feed, methods=["GET"])
+    blueprint.add_url_rule("/feed/google.xml", "google_feed", google_feed, methods=["GET"])
+    blueprint.add_url_rule(
+        "/feed/google-<int:number>.xml", "google_feed", google_feed, methods=["GET"]
+    )
     # A label may have a slash in it.
     blueprint.add_url_rule("/buy/<path:reference>", "buy", buy, methods=["GET"])
     blueprint.add_url_rule("/success", "success", success, methods=["GET", "POST"])

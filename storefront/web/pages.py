@@ -23,6 +23,7 @@ from storefront.web.searching import (
     read_search,
     speaks,
 )
+from storefront.web.site import current_site, product_address
 
 #: Products on one page of the catalogue.
 PRODUCTS_PER_PAGE = 24
