@@ -152,6 +152,11 @@ def current_visitor() -> Visitor:
     return found
 
 
+def ask_no_visitor() -> None:
+    """Have this request's page hold nothing of who asks but the campaign: it is for everybody."""
+    g.storefront_visitor = _NOBODY
+
+
 def page_is_personal() -> bool:
     """Whether this request's page holds what belongs to one visitor only."""
     visitor = g.get("storefront_visitor", _NOBODY)
