@@ -1,26 +1,16 @@
-/* <buy-button product="pro-monthly">: a button of the shop, on any page. The page loads this file
-   from the shop, and by its address the shop is known. What stands inside of the element is shown
-   until the product is there, and stays when it can't be had. */
+/* <buy-button product="pro-monthly">: a button of the shop that this file is loaded from, on any
+   page. What the page puts inside shows until the product is there, and stays without it. */
 (() => {
-  "use strict";
-
   const TAG = "buy-button";
-  const UTM = ["utm-source", "utm-medium", "utm-campaign", "utm-content", "utm-term"];
+  const UTM = ["source", "medium", "campaign", "content", "term"].map((name) => `utm-${name}`);
   const TIMEOUT = 8000;
   const FRESH = 60000;
   const STYLE = `
 :host {
-  --_accent: #1f4ed8; --_on: #fff; --_text: #1b1b1f; --_muted: #5b5b66;
-  --_surface: #fff; --_line: #e3e1dc; --_good: #14683c; --_blank: #efede8;
-  display: inline-block; max-width: 100%; vertical-align: middle;
-}
-@supports (color: light-dark(#000, #fff)) {
-  :host {
-    --_accent: light-dark(#1f4ed8, #8fb0ff); --_on: light-dark(#fff, #0c1530);
-    --_text: light-dark(#1b1b1f, #ececf1); --_muted: light-dark(#5b5b66, #a9a9b6);
-    --_surface: light-dark(#fff, #1c1c21); --_line: light-dark(#e3e1dc, #34343c);
-    --_good: light-dark(#14683c, #7ddba6); --_blank: light-dark(#efede8, #2a2a31);
-  }
+  --_text: var(--storefront-text, light-dark(#1b1b1f, #ececf1));
+  --_muted: var(--storefront-muted, light-dark(#5b5b66, #a9a9b6));
+  --_radius: var(--storefront-radius, .75rem);
+  display: inline-block; max-width: 100%; margin: .125rem 0; vertical-align: middle;
 }
 :host([hidden]) { display: none }
 :host([theme="light"]) { color-scheme: light }
@@ -30,61 +20,61 @@
 :host([layout="row"]) { display: block }
 * { box-sizing: border-box }
 .box {
-  color: var(--storefront-text, var(--_text));
-  font: 1rem/1.45 var(--storefront-font, system-ui, -apple-system, "Segoe UI", Roboto, sans-serif);
-  text-align: start; letter-spacing: normal; text-transform: none; overflow-wrap: anywhere;
+  position: relative; color: var(--_text);
+  font: 400 1rem/1.45 var(--storefront-font, system-ui, sans-serif);
+  letter-spacing: 0; text-align: start; text-transform: none; overflow-wrap: anywhere;
 }
 .button {
   display: inline-flex; flex-wrap: wrap; gap: 0 .6em; align-items: center;
   justify-content: center; min-height: 2.75rem; max-width: 100%; padding: .5rem 1.1rem;
-  border: 1px solid transparent; border-radius: calc(var(--storefront-radius, .75rem) * .75);
-  background: var(--storefront-accent, var(--_accent));
-  color: var(--storefront-on-accent, var(--_on));
-  font-weight: 600; text-align: center; text-decoration: none;
+  border: 1px solid transparent; border-radius: calc(var(--_radius) * .75);
+  background: var(--storefront-accent, light-dark(#1f4ed8, #8fb0ff));
+  color: var(--storefront-on-accent, light-dark(#fff, #0c1530));
+  font-weight: 600; text-decoration: none;
 }
-::slotted(a) { display: inline-flex; align-items: center; min-height: 2.75rem }
 .button:hover { filter: brightness(1.08) }
-.button .price { color: inherit; font-weight: 500 }
+.button .price { font-weight: 500 }
+::slotted(a) { display: inline-flex; align-items: center; min-height: 2.75rem }
 a:focus-visible { outline: 2px solid #fff; box-shadow: 0 0 0 4px #1b1b1f }
 .card, .row {
-  background: var(--storefront-surface, var(--_surface));
-  border: 1px solid var(--storefront-line, var(--_line));
-  border-radius: var(--storefront-radius, .75rem); overflow: hidden;
+  display: flex; overflow: hidden; border-radius: var(--_radius);
+  border: 1px solid var(--storefront-line, light-dark(#e3e1dc, #34343c));
+  background: var(--storefront-surface, light-dark(#fff, #1c1c21));
 }
-.card { display: flex; flex-direction: column }
-.picture {
-  display: grid; place-items: center; aspect-ratio: 3 / 2; overflow: hidden;
-  background: var(--_blank); color: var(--storefront-muted, var(--_muted));
-  font-size: 3rem; font-weight: 600;
-}
-.picture img { width: 100%; height: 100%; object-fit: cover; display: block }
-.card .words { display: flex; flex-direction: column; gap: .35rem; padding: 1rem; flex: 1 }
-.row { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; padding: .75rem 1rem }
-.row .words { flex: 1 1 10rem; min-width: 0; display: flex; flex-direction: column }
-.name { color: inherit; font-weight: 650; text-decoration: none; min-height: 1.45em }
-a.name:hover { text-decoration: underline }
-.summary {
-  color: var(--storefront-muted, var(--_muted)); font-size: .9rem; min-height: 2.9em;
-  display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden;
-}
-.price { font-weight: 600; min-height: 1.45em }
-.price span { margin-inline-start: .5em }
-.discount { color: var(--storefront-good, var(--_good)) }
-.note, .trial { color: var(--storefront-muted, var(--_muted)); font-size: .9rem; font-weight: 400 }
+.row { flex-wrap: wrap; gap: .5rem 1rem; align-items: center; padding: .75rem 1rem }
+.card { flex-direction: column; height: 100% }
+.words { display: flex; flex-direction: column; flex: 1 1 10rem; min-width: 0 }
+.card .words { gap: .35rem; padding: 1rem }
+.card .price { flex: 1 }
 .card .button, .card slot { margin-top: .5rem }
+.picture {
+  position: relative; display: grid; place-items: center; aspect-ratio: 3 / 2;
+  background: light-dark(#efede8, #2a2a31); color: var(--_muted); font-size: 3rem;
+}
+img { position: absolute; background: inherit; width: 100%; height: 100%; object-fit: cover }
+.name { color: inherit; font-weight: 650; text-decoration: none }
+.name:hover { text-decoration: underline }
+.name, .price { min-height: 1.45em }
+.summary {
+  display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden;
+  min-height: 2.9em;
+}
+.price { font-weight: 600 }
+.discount, .trial { margin-inline-start: .5em }
+.summary, .note, .trial { color: var(--_muted); font-size: .9rem; font-weight: 400 }
+.discount { color: light-dark(#14683c, #7ddba6) }
 .unseen {
   position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap;
 }`;
 
   const script = document.currentScript || document.querySelector('script[src*="/embed.js"]');
-  const home = script && script.src;
+  const home = script?.src;
 
-  // Constructed, a stylesheet needs no leave of the page's policy. A browser that knows none, and
-  // a page that has the element already, are left as they are.
+  // A constructed stylesheet needs no leave of the page's policy.
   let sheet;
   try {
-    if (customElements.get(TAG)) return;
+    if (customElements.get(TAG) || !CSS.supports("color", "light-dark(red, red)")) return;
     sheet = new CSSStyleSheet();
     sheet.replaceSync(STYLE);
   } catch {
@@ -104,19 +94,20 @@ a.name:hover { text-decoration: underline }
     const node = document.createElement(tag);
     node.className = name;
     node.setAttribute("part", name);
-    if (typeof text === "string") node.textContent = text;
-    if (typeof lang === "string") node.lang = lang;
+    if (text) {
+      node.textContent = text;
+      node.dir = "auto";
+    }
+    if (lang) node.lang = lang;
     return node;
   };
 
-  const link = (name, address) => {
-    const node = make("a", name);
+  const lead = (node, address) => {
     node.href = address;
     node.target = "_top";
-    return node;
   };
 
-  /* What was asked for in the last minute, by address: each product is asked for once. */
+  /* By address, what was asked for in the last minute: each product once. */
   const known = new Map();
 
   const load = (address) => {
@@ -126,25 +117,17 @@ a.name:hover { text-decoration: underline }
     const timer = setTimeout(() => control.abort(), TIMEOUT);
     const options = { credentials: "omit", referrerPolicy: "no-referrer", signal: control.signal };
     const answer = fetch(address, options)
-      .then((response) => (response.ok ? response.json() : Promise.reject(response.status)))
-      .then(
-        (product) => (clearTimeout(timer), product),
-        (reason) => {
-          clearTimeout(timer);
-          known.delete(address);
-          console.warn(`<${TAG}>: ${address} can't be had (${reason})`);
-          return null;
-        },
-      );
+      .then((response) => response.json())
+      .catch(() => void known.delete(address))
+      .finally(() => clearTimeout(timer));
     known.set(address, { at: Date.now(), answer });
     return answer;
   };
 
-  /* Text that reads well on a colour: one of the two has a contrast of at least 4.5. */
+  /* Of these two, one has a contrast of at least 4.5 on any colour. */
   const textOn = (hex) => {
-    const full = hex.length === 3 ? hex.replace(/./g, "$&$&") : hex;
-    const [r, g, b] = full.match(/../g).map((pair) => {
-      const part = parseInt(pair, 16) / 255;
+    const [r, g, b] = hex.match(hex[3] ? /../g : /./g).map((digits) => {
+      const part = parseInt(digits, 16) / (hex[3] ? 255 : 15);
       return part > 0.04045 ? ((part + 0.055) / 1.055) ** 2.4 : part / 12.92;
     });
     return 0.2126 * r + 0.7152 * g + 0.0722 * b < 0.179 ? "#fff" : "#000";
@@ -156,7 +139,7 @@ a.name:hover { text-decoration: underline }
       static observedAttributes = ["product", "shop", "layout", "label", "accent", ...UTM];
       #root = this.attachShadow({ mode: "open" });
       #turn = 0;
-      #shown = false;
+      #shown = "";
 
       constructor() {
         super();
@@ -188,9 +171,12 @@ a.name:hover { text-decoration: underline }
           const own = this.getAttribute("shop");
           const shop = web(own ? own.replace(/\/?$/, "/") : home);
           if (!name || !shop) return this.#fall();
-          if (!this.#shown) this.#draw(null);
-          const product = await load(web(`products/${encodeURIComponent(name)}.json`, shop));
-          if (turn === this.#turn) this.#draw(product || undefined);
+          const address = web(`products/${encodeURIComponent(name)}.json`, shop);
+          if (this.#shown !== address) this.#draw(null);
+          const product = await load(address);
+          if (turn !== this.#turn) return;
+          this.#draw(product);
+          this.#shown = address;
         } catch {
           if (turn === this.#turn) this.#fall();
         }
@@ -198,38 +184,45 @@ a.name:hover { text-decoration: underline }
 
       /* What the page itself has put into the element. */
       #fall() {
-        this.#shown = false;
+        this.#shown = "";
         this.#root.replaceChildren(document.createElement("slot"));
       }
 
-      /* The product; null while it is on its way, with room for what will be there. */
+      /* The product; null while it is on its way, with room for what comes. */
       #draw(product) {
-        const { name, summary, language, price, url } = product || {};
+        const { name, summary, language, price, discount, trial, url } = product || {};
         if (product !== null && !(name && price)) throw TypeError();
         const layout = this.getAttribute("layout");
         const card = layout === "card";
         const alone = !card && layout !== "row";
         const action = product ? this.#action(product, alone) : document.createElement("slot");
         const box = make("div", alone ? "box" : `box ${layout}`);
-        this.#colour(box);
-        if (alone) box.append(action);
-        else {
-          const words = make("div", "words");
-          const page = product && web(url);
-          const title = page ? link("name", page) : make("span", "name");
-          title.append(make("span", "title", name, language));
-          const cost = make("span", "price", price && price.headline, language);
-          for (const key of ["discount", "trial"])
-            if (product && product[key]) cost.append(make("span", key, product[key], language));
-          words.append(title);
-          if (card && (!product || summary)) words.append(make("span", "summary", summary, language));
-          words.append(cost);
-          if (card) box.append(this.#picture(product), words);
-          else box.append(words);
-          (card ? words : box).append(action);
+        const given = /^#?([\da-f]{3}|[\da-f]{6})$/i.exec(this.getAttribute("accent"));
+        if (given) {
+          const set = (name, value) => box.style.setProperty(`--storefront-${name}`, value);
+          set("accent", `#${given[1]}`);
+          set("on-accent", textOn(given[1]));
         }
+        if (!alone) {
+          const words = make("div", "words");
+          const page = web(url);
+          const title = make(page ? "a" : "span", "name", name, language);
+          if (page) lead(title, page);
+          words.append(title);
+          if (card && (summary || !product))
+            words.append(make("span", "summary", summary, language));
+          const cost = make("span", "price", price?.headline, language);
+          if (discount) cost.append(make("span", "discount", discount, language));
+          if (trial) cost.append(make("span", "trial", trial, language));
+          words.append(cost);
+          if (card) box.append(this.#picture(product));
+          box.append(words);
+          if (card) words.append(action);
+        }
+        if (!card) box.append(action);
+        const focused = this.#root.activeElement;
         this.#root.replaceChildren(box);
-        this.#shown = !!product;
+        if (focused) this.#root.querySelector(`a.${focused.className}`)?.focus();
       }
 
       /* Where it can be bought; for a product that can't, the words that say so. */
@@ -237,10 +230,11 @@ a.name:hover { text-decoration: underline }
         const address = web(target);
         if (target && !address) throw TypeError();
         const own = address && this.getAttribute("label");
-        const node = address ? link("button", this.#campaign(address)) : make("span", "note");
-        const words = make("span", "label", own || label, own ? null : language);
+        const node = make(address ? "a" : "span", address ? "button" : "note");
+        const words = make("span", "label", own || label, own ? "" : language);
         words.append(make("span", "unseen", `: ${name}`, language));
         node.append(words);
+        if (address) lead(node, this.#campaign(address));
         if (address && alone) node.append(make("span", "price", price.headline, language));
         return node;
       }
@@ -249,7 +243,7 @@ a.name:hover { text-decoration: underline }
         const pairs = [];
         for (const attribute of UTM) {
           const value = (this.getAttribute(attribute) || "").slice(0, 500);
-          // Half of a character, or a control, has no place in an address.
+          // Controls and halves of characters have no place in an address.
           const clean = value.replace(/[\p{Cc}\p{Cs}]/gu, "");
           if (clean) pairs.push(`${attribute.replace("-", "_")}=${encodeURIComponent(clean)}`);
         }
@@ -259,30 +253,19 @@ a.name:hover { text-decoration: underline }
       }
 
       #picture(product) {
-        const frame = make("div", "picture");
-        const first = product && product.images && product.images[0];
-        const source = first && web(first.url);
-        const initial = () => frame.replaceChildren(product ? [...product.name][0].toUpperCase() : "");
-        frame.ariaHidden = "true";
-        initial();
+        const frame = make("div", "picture", product && [...product.name][0].toUpperCase());
+        const source = web(product?.images?.[0]?.url);
+        frame.ariaHidden = true;
         if (source) {
           const image = document.createElement("img");
           image.alt = "";
-          image.decoding = "async";
           image.loading = "lazy";
           image.referrerPolicy = "no-referrer";
-          image.onerror = initial;
+          image.onerror = () => image.remove();
           image.src = source;
-          frame.replaceChildren(image);
+          frame.append(image);
         }
         return frame;
-      }
-
-      #colour(box) {
-        const given = /^#?([\da-f]{3}|[\da-f]{6})$/i.exec(this.getAttribute("accent") || "");
-        if (!given) return;
-        box.style.setProperty("--storefront-accent", `#${given[1]}`);
-        box.style.setProperty("--storefront-on-accent", textOn(given[1]));
       }
     },
   );
