@@ -283,7 +283,8 @@ def test_the_query_of_a_page_leads_nowhere(site: Flask) -> None:
     for trick in TRICKS:
         page = client.get("/shop/products/ebook-fast-apis", query_string={"utm_source": trick})
         assert "evil.example<" not in page.text
-        assert "<script" not in page.text
+        assert "<script" not in page.text.replace('<script type="application/ld+json">', "", 1)
         for href in page.text.split('href="')[1:]:
             url = href.partition('"')[0]
-            assert url.startswith(("/shop/", "http://127.0.0.1", "https://example.com")), url
+            ours = ("/shop/", "http://localhost/shop/", "http://127.0.0.1", "https://example.com")
+            assert url.startswith(ours), url
