@@ -188,9 +188,12 @@ def _title(product: CatalogProduct, years: int, texts: Texts) -> str:
     """The name; of a subscription with that word and its time, as Google wants it."""
     if not years:
         return product.name[:_TITLE_CHARACTERS]
-    message, duration = "{name} ({duration} subscription)", texts.duration("year", years)
-    room = _TITLE_CHARACTERS - len(texts(message, name="", duration=duration))
-    return texts(message, name=product.name[:room], duration=duration)
+    duration = texts.duration("year", years)
+
+    def titled(name: str) -> str:
+        return texts("{name} ({duration} subscription)", name=name, duration=duration)
+
+    return titled(product.name[: _TITLE_CHARACTERS - len(titled(""))])
 
 
 def _content(product: CatalogProduct) -> str:
