@@ -117,6 +117,24 @@ class Helpers:
         """The address of the shop's script; None where the pages are not registered."""
         return page_url("static", filename="storefront.js", v=__version__)
 
+    def file_url(self, name: str) -> str | None:
+        """The address of another of our files; None where the pages are not registered."""
+        return page_url("static", filename=name, v=__version__)
+
+    def accent_url(self, colour: str) -> str | None:
+        """The address of a card's stylesheet for six hexadecimal digits of a colour."""
+        return page_url("embed_accent", colour=colour, v=__version__)
+
+    def oembed_url(self, product: CatalogProduct, format: str) -> str | None:
+        """Where other sites learn how to show a product's page: ``json`` or ``xml``.
+
+        None where the product has no page, and where the shop has no cards.
+        """
+        if not product.listed or not get_state().settings.embed_ancestors:
+            return None
+        page = page_url("product", external=True, slug=product.slug)
+        return page_url("oembed", external=True, url=page, format=format) if page else None
+
     @property
     def overlay(self) -> str:
         """How buttons open the checkout, by the setting: ``off``, ``on`` or ``polar``."""
