@@ -62,7 +62,9 @@ def oembed() -> BaseResponse:
         return told(404, b"This is no address of a product of this shop.\n", _TEXT)
     shown = product
     limits = _limit(asked.get("maxwidth")), _limit(asked.get("maxheight"))
-    utm = utm_parameters(read_query(urlsplit(address).query))
+    # Decoded once already; `read_query` wants it as WSGI would have it.
+    inner = urlsplit(address).query.encode("utf-8", "replace").decode("latin-1")
+    utm = utm_parameters(read_query(inner))
 
     def make() -> bytes:
         document = _document(state, shown, limits, utm)
