@@ -9,12 +9,12 @@ from flask import request
 from werkzeug.wrappers import Response as BaseResponse
 
 from storefront.buttons import public_url
-from storefront.catalog import Catalog, Found
-from storefront.errors import CatalogUnavailable, LinkError, UnknownReference
+from storefront.errors import CatalogUnavailable, LinkError
 from storefront.links import read_query, utm_parameters
 from storefront.qr import MAX_CHARACTERS, Format, draw, drawing_of
 from storefront.settings import Buttons
 from storefront.state import get_state
+from storefront.web.embed import listed
 from storefront.web.readers import FOR_READERS, away, told
 from storefront.web.responses import public_response
 
@@ -33,7 +33,7 @@ def qr(reference: str, kind: Format) -> BaseResponse:
         catalog = state.catalog.current()
     except CatalogUnavailable as error:
         return away(error, _said("The shop can't be reached. Try again in a minute."), _PLAIN)
-    found = _found(catalog, reference)
+    found = listed(catalog, reference)
     if found is None or found.offer is None:
         return told(404, _said("Nothing that is listed is sold by that name."), _PLAIN)
     asked = read_query(request.environ.get("QUERY_STRING", ""))
@@ -73,12 +73,3 @@ _PLAIN: Final = "text/plain; charset=utf-8"
 
 def _said(message: str) -> bytes:
     return f"{message}\n".encode()
-
-
-def _found(catalog: Catalog, reference: str) -> Found | None:
-    """What goes by that name, and may be found by machines."""
-    try:
-        found = catalog.find(reference)
-    except UnknownReference:
-        return None
-    return found if found.product.listed else None

@@ -21,6 +21,7 @@ from storefront.errors import CatalogUnavailable
 from storefront.links import read_query
 from storefront.state import State, get_state
 from storefront.texts import exact_amount
+from storefront.web.embed import listed
 from storefront.web.pages import PRODUCTS_PER_PAGE
 from storefront.web.readers import FOR_READERS, away, told
 from storefront.web.responses import public_response
@@ -52,19 +53,22 @@ def products_json() -> BaseResponse:
     )
 
 
-def product_json(slug: str) -> BaseResponse:
-    """``GET /products/<slug>.json``: one listed product; its id and former slugs lead there too."""
+def product_json(reference: str) -> BaseResponse:
+    """``GET /products/<reference>.json``: one listed product, and how it is bought by that name.
+
+    The reference is a product's slug or id, or a checkout link's id or label.
+    """
     state = get_state()
     try:
         catalog = state.catalog.current()
     except CatalogUnavailable as error:
         return _away(error)
-    product = catalog.page(slug) or catalog.moved(slug)
-    if product is None:
+    found = listed(catalog, reference)
+    if found is None:
         return _error(404, "not_found", "There is no such product, or it is not listed.")
-    shown = product
+    single = found
     return public_response(
-        state, catalog, _JSON, lambda: _single(state, shown), headers=FOR_READERS
+        state, catalog, _JSON, lambda: _single(state, single, reference), headers=FOR_READERS
     )
 
 
@@ -79,20 +83,28 @@ def _page(state: State, catalog: Catalog, number: int, count: int) -> bytes:
             "pages": count,
             "next": _address(number + 1) if number < count else None,
             "previous": _address(number - 1) if number > 1 else None,
-            "products": [_product(state, catalog.listed[index]) for index in range(first, last)],
+            "products": [_listed(state, catalog.listed[index]) for index in range(first, last)],
         }
     )
 
 
-def _single(state: State, product: CatalogProduct) -> bytes:
-    document = {"version": VERSION, **_product(state, product)}
+def _single(state: State, found: Found, reference: str) -> bytes:
+    product = found.product
+    if found.offer is None or product.offers[:1] == (found.offer,):
+        reference = product.slug
+    document = {"version": VERSION, **_product(state, found, reference)}
     return msgspec.json.encode({**document, "description_html": str(product.description)})
 
 
-def _product(state: State, product: CatalogProduct) -> dict[str, Any]:
-    """A product as it stands in either document."""
-    texts, source = state.texts, product.source
+def _listed(state: State, product: CatalogProduct) -> dict[str, Any]:
     offer = product.offers[0] if product.offers else None
+    return _product(state, Found(product, offer), product.slug)
+
+
+def _product(state: State, found: Found, reference: str) -> dict[str, Any]:
+    """A product as it stands in either document."""
+    product, offer = found
+    texts, source = state.texts, product.source
     prices = [
         _price(describe_price(price, source, texts), product, price.recurring_interval)
         for price in source.prices
@@ -107,7 +119,7 @@ def _product(state: State, product: CatalogProduct) -> dict[str, Any]:
         "language": texts.language,
         "direction": texts.direction,
         "url": url_for(".product", slug=product.slug, _external=True),
-        "buy_url": public_url(Found(product, offer), product.slug),
+        "buy_url": public_url(found, reference),
         "available": offer is not None,
         "label": texts("Buy Now") if offer else texts("This can't be bought online yet."),
         "price": {**_numbers(main), "headline": product.pricing.headline},
