@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import NAMESPACE_URL, UUID, uuid5
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -63,7 +63,8 @@ def make_sitemap(listings: Iterable[Listing]) -> bytes:
         _add(url, "loc", listing.url)
         if listing.changed_at is not None:
             _add(url, "lastmod", _moment(listing.changed_at))
-        fitting = (each for each in listing.pictures if len(each) <= _LOC_CHARACTERS)
+        addresses = map(_plain, listing.pictures)
+        fitting = (each for each in addresses if len(each) <= _LOC_CHARACTERS)
         for _, picture in zip(range(_MOST_IMAGES), fitting, strict=False):
             _add(SubElement(url, "image:image"), "image:loc", picture)
     return _document(root)
@@ -160,7 +161,7 @@ def _add_item(
     _add(item, "g:description", said or product.name)
     _add(item, "g:link", url)
     for place, picture in enumerate(product.pictures[: 1 + _MOST_FURTHER_PICTURES]):
-        _add(item, "g:additional_image_link" if place else "g:image_link", picture.url)
+        _add(item, "g:additional_image_link" if place else "g:image_link", _plain(picture.url))
     _add(item, "g:price", _price(price.price_amount, currency))
     discount = running_discount_of(product)
     reduced = reduced_amount(price.price_amount, currency, discount) if discount else None
@@ -214,6 +215,11 @@ def _urn(product_id: str, url: str) -> str:
         return UUID(product_id).urn
     except ValueError:
         return uuid5(NAMESPACE_URL, _without_scheme(url)).urn
+
+
+def _plain(url: str) -> str:
+    """A picture's address as these formats want it, without a letter that is not of ASCII."""
+    return quote(url, safe="%!#$&'()*+,/:;=?@[]~")
 
 
 def _without_scheme(url: str) -> str:

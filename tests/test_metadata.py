@@ -1,0 +1,664 @@
+"""What the pages tell machines: schema.org, previews, canonical addresses."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from flask import Flask
+from lxml import html as lxml_html
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from storefront.catalog import Catalog, CatalogProduct, Snapshot
+from storefront.catalog.records import encode_link, encode_product
+from storefront.emulator import LocalPolar
+from storefront.polar.models import CheckoutLink, Product
+from storefront.state import get_state
+from storefront.texts import Texts, exact_amount
+from storefront.web.metadata import Site, catalog_metadata, product_metadata, script_data
+from tests.conftest import SiteMaker
+from tests.test_pages import add_products
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+PAGE = "https://example.com/shop/products/it"
+SITE = Site(
+    name="Acme",
+    catalog_url="https://example.com/shop/",
+    feed_url="https://example.com/shop/feed.atom",
+    texts=Texts("en"),
+)
+
+#: What these types may say, with what they inherit and as far as it is used here.
+#: Source: schema.org 29, of 2026.
+THING = {"@type", "@id", "name", "description", "url", "image"}
+PRICE_SPECIFICATION = {"price", "priceCurrency", "minPrice", "maxPrice"}
+OFFER = {
+    *("availability", "eligibleQuantity", "price", "priceCurrency", "priceSpecification"),
+    *("priceValidUntil", "seller"),
+}
+VOCABULARY = {
+    "Product": {"brand", "offers", "sku"},
+    "Offer": OFFER,
+    "AggregateOffer": {*OFFER, "highPrice", "lowPrice", "offerCount", "offers"},
+    "UnitPriceSpecification": {
+        *PRICE_SPECIFICATION,
+        *("billingDuration", "billingIncrement", "priceComponentType", "priceType"),
+        *("referenceQuantity", "unitCode", "unitText"),
+    },
+    "CompoundPriceSpecification": {*PRICE_SPECIFICATION, "priceComponent"},
+    "QuantitativeValue": {"maxValue", "minValue", "unitCode", "unitText", "value"},
+    "Brand": set(),
+    "Organization": set(),
+    "BreadcrumbList": {"itemListElement"},
+    "ItemList": {"itemListElement"},
+    "ListItem": {"item", "position"},
+}
+#: What a property's value may be, of those that are no text.
+VALUES = {
+    "brand": {"Brand"},
+    "seller": {"Organization"},
+    "offers": {"Offer", "AggregateOffer"},
+    "priceSpecification": {"UnitPriceSpecification", "CompoundPriceSpecification"},
+    "priceComponent": {"UnitPriceSpecification"},
+    "referenceQuantity": {"QuantitativeValue"},
+    "eligibleQuantity": {"QuantitativeValue"},
+    "itemListElement": {"ListItem"},
+}
+AMOUNT = re.compile(r"\d+(\.\d+)?")
+FORMATS = {
+    **dict.fromkeys(("price", "lowPrice", "highPrice", "minPrice", "maxPrice"), AMOUNT),
+    "priceCurrency": re.compile("[A-Z]{3}"),
+    "availability": re.compile("https://schema.org/(InStock|OutOfStock)"),
+    "priceType": re.compile("https://schema.org/StrikethroughPrice"),
+    "priceComponentType": re.compile("https://schema.org/Subscription"),
+    "billingDuration": re.compile(r"P\d+[DWMY]"),
+    "unitCode": re.compile("DAY|WEE|MON|ANN"),
+    "priceValidUntil": re.compile(r"\d{4}-\d\d-\d\d"),
+    "url": re.compile(r"https?://\S+"),
+}
+
+
+def shop_of(
+    *prices: dict[str, Any],
+    link: dict[str, Any] | None = None,
+    **fields: Any,
+) -> Catalog:
+    """A catalogue of one product with these prices; a link sells it, unless that is None."""
+    id_ = "11111111-1111-4111-8111-111111111111"
+    some = [
+        {"id": f"p{number}", "price_currency": "usd", **price}
+        for number, price in enumerate(prices)
+    ]
+    product = msgspec.convert(
+        {"id": id_, "name": "It", "created_at": NOW, "prices": some, **fields}, Product
+    )
+    links = {}
+    if link is not None:
+        url = "https://buy.polar.sh/polar_cl_x"
+        sold = msgspec.convert({"id": "l", "url": url, "products": [product], **link}, CheckoutLink)
+        links = {"l": encode_link(sold)}
+    snapshot = Snapshot.of({id_: encode_product(product)}, links, read_at=NOW)
+    return Catalog(snapshot, Texts("en"), image_hosts=())
+
+
+def described(product: CatalogProduct, site: Site = SITE) -> dict[str, Any]:
+    """What the product's page says in its data, which is what schema.org and Google know."""
+    data = json.loads(product_metadata(product, PAGE, site).data)
+    validate(data)
+    first: dict[str, Any] = data["@graph"][0]
+    return first
+
+
+def offers_of(catalog: Catalog) -> Any:
+    """The offers of the only product, without what all have in common."""
+    offers = described(catalog.listed[0]).get("offers", [])
+    for offer in offers if isinstance(offers, list) else [offers]:
+        assert offer.pop("url") == PAGE
+        assert offer.pop("seller") == {"@type": "Organization", "name": "Acme"}
+    return json.loads(json.dumps(offers).replace("https://schema.org/", ""))
+
+
+def validate(data: dict[str, Any]) -> None:
+    """Hold data to schema.org's words, and to what Google wants of products and lists."""
+    assert data["@context"] == "https://schema.org"
+    for node in nodes(data.get("@graph", data)):
+        kind = node["@type"]
+        assert set(node) <= {*VOCABULARY[kind], *THING, "@context"}, kind
+        for name, value in node.items():
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, dict):
+                    assert each["@type"] in VALUES[name], name
+                elif name in FORMATS:
+                    assert FORMATS[name].fullmatch(each), (name, each)
+        if kind == "Product":
+            assert node["name"]
+        if kind == "Offer":
+            assert "price" in node or "priceSpecification" in node
+            assert "priceCurrency" in node
+        if kind == "AggregateOffer":
+            assert {"lowPrice", "priceCurrency"} <= set(node)
+            assert node["offerCount"] == len(node["offers"])
+        if kind in ("ItemList", "BreadcrumbList"):
+            places = [item["position"] for item in node["itemListElement"]]
+            assert places == list(range(places[0], places[0] + len(places)))
+            assert all(item.get("url") or item.get("item") for item in node["itemListElement"])
+
+
+def nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object in it."""
+    if isinstance(value, list):
+        for each in value:
+            yield from nodes(each)
+    elif isinstance(value, dict):
+        yield value
+        for each in value.values():
+            yield from nodes(each)
+
+
+def unit(price: str | None, **more: Any) -> dict[str, Any]:
+    """A price specification."""
+    given = {} if price is None else {"price": price}
+    return {"@type": "UnitPriceSpecification", **given, "priceCurrency": "USD", **more}
+
+
+def every(count: int, code: str, **more: Any) -> dict[str, Any]:
+    """What a price specification says of a period."""
+    quantity = {"@type": "QuantitativeValue", "value": count, "unitCode": code}
+    return {
+        "referenceQuantity": quantity,
+        "billingIncrement": count,
+        "unitCode": code,
+        "priceComponentType": "Subscription",
+        **more,
+    }
+
+
+def each(noun: str) -> dict[str, Any]:
+    """One of something."""
+    return {"@type": "QuantitativeValue", "value": 1, "unitText": noun}
+
+
+def parts(*components: dict[str, Any]) -> dict[str, Any]:
+    """A price that has parts."""
+    return {
+        "@type": "CompoundPriceSpecification",
+        "priceCurrency": "USD",
+        "priceComponent": list(components),
+    }
+
+
+FIXED = {"amount_type": "fixed", "price_amount": 2900}
+SEATS = {
+    "amount_type": "seat_based",
+    "seat_tiers": {
+        "tiers": [
+            {"min_seats": 2, "max_seats": 10, "price_per_seat": 1000},
+            {"min_seats": 11, "price_per_seat": 800},
+        ]
+    },
+}
+UNITS = {
+    "amount_type": "unit_based",
+    "unit_label": {"en": "gigabyte"},
+    "tiers": {"tiers": [{"unit_amount": "2500.000000000000"}]},
+}
+METERED = {"amount_type": "metered_unit", "unit_amount": "0.25000", "meter": {"name": "API calls"}}
+MONTHLY = {"recurring_interval": "month", "is_recurring": True}
+USAGE = unit("0.0025", referenceQuantity=each("API calls"), billingIncrement=1, unitCode="MON")
+
+
+def sold(price: str | None = None, specification: Any = None, **more: Any) -> dict[str, Any]:
+    """An offer in dollars that can be bought."""
+    offer = {"@type": "Offer", "priceCurrency": "USD", "availability": "InStock", **more}
+    if price is not None:
+        offer["price"] = price
+    if specification is not None:
+        offer["priceSpecification"] = specification
+    return offer
+
+
+@pytest.mark.parametrize(
+    ("prices", "fields", "expected"),
+    [
+        pytest.param([FIXED], {}, sold("29.00"), id="once"),
+        pytest.param([{"amount_type": "free"}], {}, sold("0.00"), id="free"),
+        pytest.param(
+            [FIXED], MONTHLY, sold("29.00", unit("29.00", **every(1, "MON"))), id="monthly"
+        ),
+        pytest.param(
+            [{"amount_type": "fixed", "price_amount": 0}],
+            {"recurring_interval": "year"},
+            sold("0.00", unit("0.00", **every(1, "ANN"))),
+            id="free every year",
+        ),
+        pytest.param(
+            [FIXED],
+            {"recurring_interval": "week", "recurring_interval_count": 3},
+            sold("29.00", unit("29.00", **every(3, "WEE"))),
+            id="every 3 weeks",
+        ),
+        pytest.param(
+            [FIXED],
+            {**MONTHLY, "trial_interval": "day", "trial_interval_count": 14},
+            sold(
+                "29.00",
+                parts(unit("0.00", billingDuration="P14D"), unit("29.00", **every(1, "MON"))),
+            ),
+            id="trial",
+        ),
+        pytest.param(
+            [
+                {
+                    "amount_type": "custom",
+                    "minimum_amount": 500,
+                    "maximum_amount": 50000,
+                    "preset_amount": 1500,
+                }
+            ],
+            {},
+            sold("15.00", unit("15.00", minPrice="5.00", maxPrice="500.00")),
+            id="what you want",
+        ),
+        pytest.param(
+            [{"amount_type": "custom", "minimum_amount": 0}],
+            {},
+            sold("0.00", unit("0.00", minPrice="0.00")),
+            id="what you want, or nothing",
+        ),
+        pytest.param(
+            [{"amount_type": "custom"}], {}, sold(None, unit(None)), id="what you want, unbounded"
+        ),
+        pytest.param(
+            [SEATS],
+            MONTHLY,
+            {
+                **sold(),
+                "@type": "AggregateOffer",
+                "lowPrice": "8.00",
+                "highPrice": "10.00",
+                "offerCount": 2,
+                "offers": [
+                    sold(
+                        price,
+                        unit(price, **every(1, "MON", referenceQuantity=each("seat"))),
+                        eligibleQuantity={
+                            "@type": "QuantitativeValue",
+                            **bounds,
+                            "unitText": "seat",
+                        },
+                    )
+                    for price, bounds in (
+                        ("10.00", {"minValue": 2, "maxValue": 10}),
+                        ("8.00", {"minValue": 11}),
+                    )
+                ],
+            },
+            id="seats",
+        ),
+        pytest.param(
+            [UNITS],
+            {},
+            sold("25.00", unit("25.00", referenceQuantity=each("gigabyte"))),
+            id="units",
+        ),
+        pytest.param([METERED], MONTHLY, sold(None, USAGE), id="use"),
+        pytest.param(
+            [FIXED, METERED],
+            MONTHLY,
+            sold("29.00", parts(unit("29.00", **every(1, "MON")), USAGE)),
+            id="monthly and use",
+        ),
+        pytest.param(
+            [FIXED, {**FIXED, "price_currency": "jpy"}, {**FIXED, "price_currency": "KWD"}],
+            {},
+            [
+                sold("29.00"),
+                {**sold("2900"), "priceCurrency": "JPY"},
+                {**sold("2.900"), "priceCurrency": "KWD"},
+            ],
+            id="several currencies",
+        ),
+        pytest.param([{**FIXED, "is_archived": True}], {}, [], id="an archived price"),
+        pytest.param([{"amount_type": "barter"}], {}, [], id="an unknown price"),
+        pytest.param([{**FIXED, "price_currency": "</s>"}], {}, [], id="no currency"),
+        pytest.param([{**METERED, "unit_amount": "1e999999"}], {}, [], id="no amount"),
+    ],
+)
+def test_each_kind_of_price_is_an_offer(
+    prices: list[dict[str, Any]], fields: dict[str, Any], expected: Any
+) -> None:
+    """Each price is told exactly, in schema.org's words and as Google reads them."""
+    assert offers_of(shop_of(*prices, link={}, **fields)) == expected
+
+
+def discount(**fields: Any) -> dict[str, Any]:
+    """A link with a discount that runs for ten more days."""
+    ends_at = NOW + timedelta(days=10)
+    return {"discount": {"id": "d", "type": "percentage", "ends_at": ends_at, **fields}}
+
+
+UNTIL = (NOW + timedelta(days=10)).date().isoformat()
+
+
+@pytest.mark.parametrize(
+    ("given", "fields", "expected"),
+    [
+        pytest.param(
+            discount(basis_points=2000),
+            {},
+            sold(
+                "23.20",
+                [unit("23.20"), unit("29.00", priceType="StrikethroughPrice")],
+                priceValidUntil=UNTIL,
+            ),
+            id="once",
+        ),
+        pytest.param(
+            discount(basis_points=2000, duration="forever"),
+            MONTHLY,
+            sold(
+                "23.20",
+                [
+                    unit("23.20", **every(1, "MON")),
+                    unit("29.00", **every(1, "MON"), priceType="StrikethroughPrice"),
+                ],
+                priceValidUntil=UNTIL,
+            ),
+            id="each payment",
+        ),
+        pytest.param(
+            discount(basis_points=2000, duration="repeating", duration_in_months=3),
+            MONTHLY,
+            sold(
+                "29.00",
+                parts(
+                    unit("23.20", **every(1, "MON"), billingDuration="P3M"),
+                    unit("29.00", **every(1, "MON")),
+                ),
+            ),
+            id="three months",
+        ),
+        pytest.param(
+            discount(type="fixed", amounts={"usd": 900}, duration="once"),
+            {"recurring_interval": "year"},
+            sold(
+                "29.00",
+                parts(
+                    unit("20.00", **every(1, "ANN"), billingDuration="P1Y"),
+                    unit("29.00", **every(1, "ANN")),
+                ),
+            ),
+            id="first payment",
+        ),
+        pytest.param(discount(basis_points=333), {}, sold("29.00"), id="to be rounded"),
+        pytest.param(discount(type="fixed", amounts={"eur": 900}), {}, sold("29.00"), id="euros"),
+        pytest.param(
+            discount(basis_points=2000, ends_at=NOW - timedelta(days=1)),
+            {},
+            sold("29.00"),
+            id="over",
+        ),
+        pytest.param(
+            {"trial_interval": "week", "trial_interval_count": 2},
+            {**MONTHLY, "trial_interval": "day", "trial_interval_count": 3},
+            sold(
+                "29.00",
+                parts(unit("0.00", billingDuration="P2W"), unit("29.00", **every(1, "MON"))),
+            ),
+            id="a trial of the link's own",
+        ),
+    ],
+)
+def test_an_offer_is_what_the_button_sells(
+    given: dict[str, Any], fields: dict[str, Any], expected: Any
+) -> None:
+    """The discount and the trial of the link behind the button are in the price, while they run."""
+    assert offers_of(shop_of(FIXED, link=given, **fields)) == expected
+
+
+def test_what_no_link_sells_is_out_of_stock() -> None:
+    """A product that can't be bought says so, and tells its price all the same."""
+    assert offers_of(shop_of(FIXED)) == {**sold("29.00"), "availability": "OutOfStock"}
+
+
+def test_a_product_says_no_more_than_it_knows() -> None:
+    """Without a name of the shop there is no brand and no seller; metadata stays the merchant's."""
+    catalog = shop_of(FIXED, link={}, metadata={"secret": "internal-7"})
+    unnamed = Site(None, SITE.catalog_url, SITE.feed_url, SITE.texts)
+    data = described(catalog.listed[0], unnamed)
+    assert data == {
+        "@type": "Product",
+        "@id": f"{PAGE}#product",
+        "name": "It",
+        "url": PAGE,
+        "sku": "11111111-1111-4111-8111-111111111111",
+        "offers": {
+            "@type": "Offer",
+            "priceCurrency": "USD",
+            "availability": "https://schema.org/InStock",
+            "url": PAGE,
+            "price": "29.00",
+        },
+    }
+
+
+def test_pictures_and_words_are_told() -> None:
+    """Every picture with a usable address, the first words, and where in the shop one is."""
+    medias = [
+        {"public_url": "https://files.example.com/a.png"},
+        {"public_url": "javascript:alert(1)"},
+        {"public_url": "https://files.example.com/b.png"},
+    ]
+    catalog = shop_of(FIXED, medias=medias, description="Learn **fast**.\n\nThen more.")
+    meta = product_metadata(catalog.listed[0], PAGE, SITE)
+    product, crumbs = json.loads(meta.data)["@graph"]
+    assert product["image"] == [f"https://files.example.com/{name}.png" for name in "ab"]
+    assert product["description"] == meta.description == "Learn fast."
+    assert product["brand"] == {"@type": "Brand", "name": "Acme"}
+    assert [(step["name"], step["item"]) for step in crumbs["itemListElement"]] == [
+        ("Acme", SITE.catalog_url),
+        ("It", PAGE),
+    ]
+
+
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    "<!--<script>",
+    "]]>&quot;\"'\\",
+    "a\u2028b\u2029c",
+    "\x00\x08\x1f\ufffe",
+    "{{7*7}}{%x%}",
+    "ü\U0001f600",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_data_cannot_end_its_script(text: str) -> None:
+    """Whatever a name holds, nothing in the data is markup, and it reads the same again."""
+    written = script_data({"name": text, text: [text]})
+    assert json.loads(written) == {"name": text, text: [text]}
+    assert not set("<>&\u2028\u2029") & set(written)
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "expected"),
+    [(2900, "usd", "29.00"), (5, "EUR", "0.05"), (2900, "jpy", "2900"), (2900, "bhd", "2.900")],
+)
+def test_amounts_have_their_currencys_decimals(amount: int, currency: str, expected: str) -> None:
+    """Machines read an amount with as many decimals as its currency has."""
+    assert exact_amount(amount, currency) == expected
+
+
+def test_a_page_of_search_results_says_nothing() -> None:
+    """What somebody searched has no address of its own, and no data."""
+    product = shop_of(FIXED, link={}).listed[0]
+    meta = catalog_metadata([(product, PAGE)], None, 1, SITE)
+    assert (meta.url, meta.data) == (None, "")
+
+
+def head_of(app: Flask, path: str, **more: Any) -> dict[str, Any]:
+    """The head of a page: its links by relation, its metas by name, and its data, validated."""
+    page = app.test_client().get(path, **more)
+    assert page.status_code == 200
+    head = lxml_html.fromstring(page.get_data()).find("head")
+    metas = head.xpath("meta[@name or @property]")
+    data = [json.loads(each.text) for each in head.xpath("script[@type='application/ld+json']")]
+    for each in data:
+        validate(each)
+    return {
+        **{each.get("type") or each.get("rel"): each.get("href") for each in head.xpath("link")},
+        **{each.get("name") or each.get("property"): each.get("content") for each in metas},
+        "data": data,
+    }
+
+
+def test_every_product_page_has_valid_data(site: Flask) -> None:
+    """Each product of the reference store tells what it is, and its one address."""
+    for product in get_state(site).catalog.current():
+        path = f"/shop/products/{product.slug}"
+        head = head_of(site, f"{path}?utm_source=x&utm_campaign=y&q=z")
+        assert head["canonical"] == head["og:url"] == f"http://localhost{path}"
+        assert head["og:type"] == "product"
+        assert head["og:title"] == product.name
+        assert head["description"]
+        assert "robots" not in head
+        assert head["twitter:card"] == "summary_large_image" if product.pictures else "summary"
+        [data] = head["data"]
+        assert data["@graph"][0]["name"] == product.name
+
+
+def test_previews_tell_the_price_and_the_picture(
+    reference_polar: LocalPolar, make_site: SiteMaker
+) -> None:
+    """Where there is one price and a picture, a preview can show both."""
+    app = make_site(
+        reference_polar, STOREFRONT_SHOP_NAME="Bücher & mehr", STOREFRONT_LOCALE="de_AT"
+    )
+    head = head_of(app, "/shop/products/ebook-fast-apis")
+    assert head["product:price:amount"] == "29.00"
+    assert head["product:price:currency"] == "USD"
+    assert head["og:image"].endswith("/cover.png")
+    assert head["og:site_name"] == "Bücher & mehr"
+    assert head["og:locale"] == "de_AT"
+    assert "product:price:amount" not in head_of(app, "/shop/products/support-us")
+
+
+def test_pages_of_the_catalogue_have_their_own_addresses(
+    reference_polar: LocalPolar, make_site: SiteMaker
+) -> None:
+    """Each page is canonical to itself and lists its products; what is searched is not listed."""
+    add_products(reference_polar, 30)
+    app = make_site(reference_polar)
+    first, second = head_of(app, "/shop/"), head_of(app, "/shop/?page=2&utm_source=x")
+    assert first["canonical"] == "http://localhost/shop/"
+    assert second["canonical"] == "http://localhost/shop/?page=2"
+    assert [item["position"] for item in first["data"][0]["itemListElement"]] == [*range(1, 25)]
+    assert second["data"][0]["itemListElement"][0]["position"] == 25
+    for found in ("/shop/?q=pro", "/shop/?kind=subscription", "/shop/?q=numbered&page=2"):
+        head = head_of(app, found)
+        assert head["robots"] == "noindex, follow"
+        assert "canonical" not in head
+        assert head["data"] == []
+
+
+def test_only_what_is_listed_is_told(site: Flask) -> None:
+    """No data of any page names a product that has no page."""
+    for path in (
+        "/shop/",
+        *(f"/shop/products/{p.slug}" for p in get_state(site).catalog.current()),
+    ):
+        said = json.dumps(head_of(site, path))
+        for name in ("Private Product", "Draft Product", "Old Product"):
+            assert name not in said
+
+
+@pytest.mark.parametrize(
+    ("prefix", "headers", "expected"),
+    [
+        (None, {}, "http://localhost/"),
+        ("/a/b", {"Host": "shop.example:8443"}, "http://shop.example:8443/a/b/"),
+        (
+            "/shop",
+            {
+                "X-Forwarded-Proto": "https",
+                "X-Forwarded-Host": "example.com",
+                "X-Forwarded-Prefix": "/site",
+            },
+            "https://example.com/site/shop/",
+        ),
+    ],
+)
+def test_addresses_are_those_that_visitors_use(
+    reference_polar: LocalPolar,
+    make_site: SiteMaker,
+    prefix: str | None,
+    headers: dict[str, str],
+    expected: str,
+) -> None:
+    """Absolute addresses have the scheme, host and prefix that a proxy tells of, each its own."""
+    app = make_site(reference_polar, url_prefix=prefix)
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_host=1, x_prefix=1)  # type: ignore[method-assign]
+    path = f"{prefix or ''}/products/ebook-fast-apis"
+    # Another host's page, which was asked for before, is not this one's.
+    other = head_of(app, path, headers={"Host": "other.example"})
+    assert other["canonical"] == f"http://other.example{path}"
+    head = head_of(app, path, headers=headers)
+    assert head["canonical"] == f"{expected}products/ebook-fast-apis"
+    assert head["application/atom+xml"] == f"{expected}feed.atom"
+    for node in nodes(head["data"]):
+        for name in ("url", "item"):
+            assert node.get(name, expected).startswith(expected)
+
+
+def test_a_subdomain_is_part_of_the_address(
+    reference_polar: LocalPolar, make_site: SiteMaker
+) -> None:
+    """A shop on a subdomain tells addresses there."""
+    from storefront import Storefront
+
+    shop = Storefront()
+    app = make_site(reference_polar, shop=shop, pages=False, SERVER_NAME="example.com")
+    app.subdomain_matching = True
+    app.url_map.subdomain_matching = True
+    app.register_blueprint(shop.blueprint, subdomain="buy")
+    head = head_of(app, "/", base_url="http://buy.example.com")
+    assert head["canonical"] == "http://buy.example.com/"
+
+
+def test_hostile_words_stay_words(reference_polar: LocalPolar, site: Flask) -> None:
+    """Names and descriptions with markup in them add nothing to the head, and come out whole."""
+    ebook = reference_polar.store.products["4d9da0c8-624a-4ab4-b70c-408c28772d94"]
+    for text in HOSTILE:
+        if "\x00" in text:
+            continue  # a parser of HTML replaces what HTML can't have
+        ebook["name"] = f"Ebook {text}"
+        ebook["description"] = text
+        get_state(site).catalog.sync()
+        product = next(p for p in get_state(site).catalog.current() if p.id == ebook["id"])
+        head = head_of(site, f"/shop/products/{product.slug}")
+        assert head["og:title"] == product.name
+        [data] = head["data"]
+        assert data["@graph"][0]["name"] == product.name
+        page = site.test_client().get(f"/shop/products/{product.slug}").text
+        assert len(re.findall("<script", page)) == len(re.findall("</script>", page))
+        assert "alert(1)<" not in page
+
+
+def test_a_layout_of_the_sites_own_keeps_the_metadata(
+    reference_polar: LocalPolar, make_site: SiteMaker, tmp_path: Path
+) -> None:
+    """A site's frame gets the metadata with the block for the head."""
+    frame = tmp_path / "templates" / "storefront"
+    frame.mkdir(parents=True)
+    (frame / "layout.html").write_text(
+        "<html><head>{% block storefront_head %}{% endblock %}</head>"
+        "<body>{% block storefront_main %}{% endblock %}</body></html>"
+    )
+    head = head_of(make_site(reference_polar), "/shop/products/pro-monthly")
+    assert head["canonical"] == "http://localhost/shop/products/pro-monthly"
