@@ -14,7 +14,7 @@ from storefront.links import utm_parameters
 from storefront.texts import Texts
 
 #: A shop of up to so many products is seen at a glance, and has no form.
-MOST_AT_A_GLANCE: Final = 12
+MOST_AT_A_GLANCE: Final = 8
 _NAMES: Final = ("q", "kind", "price", "sort")
 #: Whether a query may say which part of the catalogue is meant.
 _SPEAKS: Final = re.compile(rf"%|(?:^|&)(?:page|{'|'.join(_NAMES)})=")
