@@ -2,6 +2,9 @@
 // Opened by itself the page needs none of this.
 (() => {
   "use strict";
+  // Browsers let no frame of another site do this by an attribute.
+  const alert = document.querySelector("main [role=alert]");
+  if (alert) alert.focus();
   if (window.parent === window) {
     const onward = document.querySelector("a.onward");
     if (onward) location.replace(onward.href);
