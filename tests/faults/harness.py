@@ -452,45 +452,34 @@ def _is_page(path: str, body: bytes) -> bool:
     return f"Item {name}".encode() in body and b"$10." in body
 
 
-class Visitor:
-    """One browser: a connection that is kept, and the ETags it was given."""
+class Wire:
+    """One connection to a site, kept as browsers do: requests are sent on it, and answers read."""
 
-    def __init__(self, port: int, load: Load) -> None:
+    def __init__(self, port: int) -> None:
         self._port = port
-        self._load = load
         self._socket: socket.socket | None = None
-        self._tags: dict[str, str] = {}
 
-    def get(self, path: str, *, again_for: float = 60.0) -> int:
-        """Ask for a page until an answer comes; its status.
+    def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> None:
+        """Send a request, without waiting for its answer.
 
-        :raises AssertionError: none came in `again_for` seconds.
+        :raises OSError: the connection is cut off.
         """
-        ends = time.monotonic() + again_for
-        while True:
-            started = time.monotonic()
-            try:
-                status, headers, body = self._ask(path)
-            except OSError:
-                self.close()
-                self._load.note_cut()
-                assert time.monotonic() < ends, f"nobody answers on port {self._port}"
-                time.sleep(0.02)
-                continue
-            self._load.note(path, status, time.monotonic() - started, body)
-            self._tags[path] = headers.get("etag", "")
-            return status
-
-    def _ask(self, path: str) -> tuple[int, dict[str, str], bytes]:
         if self._socket is None:
             self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=30)
-        tag = self._tags.get(path)
-        condition = f"If-None-Match: {tag}\r\n" if tag else ""
-        request = f"GET {path} HTTP/1.1\r\nHost: shop.example\r\n{condition}\r\n"
-        self._socket.sendall(request.encode())
+        lines = [f"{method} {path} HTTP/1.1", "Host: shop.example"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        if body:
+            lines.append(f"Content-Length: {len(body)}")
+        self._socket.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+
+    def receive(self) -> tuple[int, dict[str, str], bytes]:
+        """The answer to what was sent: status, headers by their names in small letters, body.
+
+        :raises OSError: the connection is cut off.
+        """
         data = b""
         while b"\r\n\r\n" not in data:
-            data += self._receive()
+            data += self._more()
         head, _, body = data.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         headers = {}
@@ -500,13 +489,14 @@ class Visitor:
         status = int(first.split()[1])
         length = 0 if status == 304 else int(headers.get("content-length", 0))
         while len(body) < length:
-            body += self._receive()
+            body += self._more()
         if headers.get("connection", "").lower() == "close":
             self.close()
         return status, headers, body
 
-    def _receive(self) -> bytes:
-        assert self._socket is not None
+    def _more(self) -> bytes:
+        if self._socket is None:
+            raise ConnectionResetError
         data = self._socket.recv(65536)
         if not data:
             raise ConnectionResetError
@@ -517,6 +507,42 @@ class Visitor:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+class Visitor:
+    """One browser: a connection that is kept, and the ETags it was given."""
+
+    def __init__(self, port: int, load: Load) -> None:
+        self._port = port
+        self._load = load
+        self._wire = Wire(port)
+        self._tags: dict[str, str] = {}
+
+    def get(self, path: str, *, again_for: float = 60.0) -> int:
+        """Ask for a page until an answer comes; its status.
+
+        :raises AssertionError: none came in `again_for` seconds.
+        """
+        ends = time.monotonic() + again_for
+        while True:
+            started = time.monotonic()
+            tag = self._tags.get(path)
+            try:
+                self._wire.send("GET", path, {"If-None-Match": tag} if tag else {})
+                status, headers, body = self._wire.receive()
+            except OSError:
+                self.close()
+                self._load.note_cut()
+                assert time.monotonic() < ends, f"nobody answers on port {self._port}"
+                time.sleep(0.02)
+                continue
+            self._load.note(path, status, time.monotonic() - started, body)
+            self._tags[path] = headers.get("etag", "")
+            return status
+
+    def close(self) -> None:
+        """Close the connection; the next request makes another."""
+        self._wire.close()
 
 
 def visit(

@@ -116,13 +116,15 @@ def _acknowledged_postgresql(folder: Path) -> Figure:
 
 
 def _orders(folder: Path) -> Figure:
-    return _both(orders.once(folder, orders=10_000, kills=1_000))
+    return _both(orders.once(folder, orders=10_000, kills=1_000, preload=True))
 
 
 def _orders_postgresql(folder: Path) -> Figure:
     with PostgreSQLServer() as server:
         url = server.create_database()
-        return _both(orders.once(folder, orders=10_000, kills=1_000, url=url, machines=2))
+        return _both(
+            orders.once(folder, orders=10_000, kills=1_000, url=url, machines=2, preload=True)
+        )
 
 
 def _both(figures: tuple[Figure, Figure]) -> Figure:
