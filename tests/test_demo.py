@@ -168,13 +168,13 @@ def test_each_kind_of_product(shop: Demo, kind: str) -> None:
 
 
 def test_a_choice_of_two(shop: Demo) -> None:
-    """A link with two products opens on the one whose page it stands on."""
+    """A link with two products stands on the page of each, and opens on the other one."""
     page = browse(f"{shop.url}/shop/products/pro-yearly")
     choosing = [browse(url) for url in buy_urls(page)]
     choice = next(c for c in choosing if "product_id" in c.fields)
     assert len(choice.fields["product_id"].values) == 2
     receipt = arrive(choice.submit("pay", customer_email="bea@example.com"), shop.url)
-    assert "Pro Yearly" in receipt.text
+    assert "Pro Monthly" in receipt.text
 
 
 def test_the_site_tells_polar_where_it_is(shop: Demo) -> None:

@@ -82,6 +82,14 @@ def demo_goods() -> Goods:
         {"note": "Join us at <https://northlight.example/chat>."},
         is_tax_applicable=True,
     )
+    storage = benefit(
+        "storage",
+        "custom",
+        "50 GB of encrypted storage",
+        {"note": None},
+        is_tax_applicable=True,
+    )
+    roles = benefit("roles", "feature_flag", "Roles and single sign-on", {})
 
     name_on_licence = custom_field(
         "name-on-licence",
@@ -151,6 +159,7 @@ def demo_goods() -> Goods:
         every=(1, "month"),
         trial_days=14,
         description="Your timelines on all your computers, encrypted before they leave one.",
+        benefits=(storage,),
         pictures=("sync.svg",),
     )
     teams = product(
@@ -160,7 +169,7 @@ def demo_goods() -> Goods:
         day=50,
         every=(1, "month"),
         description="Pro for everyone you work with, on one invoice. More seats cost less each.",
-        benefits=(license_key,),
+        benefits=(license_key, community, roles),
         pictures=("teams.svg",),
         fields=((company, True), (start, False)),
     )
@@ -286,7 +295,7 @@ def demo_goods() -> Goods:
             phone,
             first_edition,
         ),
-        benefits=(license_key, downloads, videos, community),
+        benefits=(license_key, downloads, videos, community, storage, roles),
         files=files,
         custom_fields=(name_on_licence, system, company, start, issue, news),
     )
