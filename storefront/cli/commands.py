@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from storefront.cli.checking import add_checking
 from storefront.cli.command import Group
+from storefront.cli.embed_code import add_embed_code
 from storefront.cli.emulator import add_emulator
+from storefront.cli.jobs import make_jobs
 from storefront.cli.link_changes import add_link_changes
 from storefront.cli.link_files import add_link_files
 from storefront.cli.link_series import add_link_series
@@ -24,6 +26,8 @@ def create_commands() -> Group:
     group.add_command(make_products())
     group.add_command(links)
     group.add_command(make_orders())
+    group.add_command(make_jobs())
+    add_embed_code(group)
     add_checking(group)
     add_status(group)
     add_emulator(group)
