@@ -11,6 +11,7 @@ from playwright.sync_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
+    FrameLocator,
     Page,
     Request,
     sync_playwright,
@@ -55,7 +56,9 @@ def begin(page: Page, shop_url: str, reference: str, query: str = "") -> str:
     return urlsplit(page.url).path.rpartition("/")[2]
 
 
-def fill_checkout(page: Page, *, card: str, code: str = "", email: str = BUYER) -> None:
+def fill_checkout(
+    page: Page | FrameLocator, *, card: str, code: str = "", email: str = BUYER
+) -> None:
     """What a buyer types into the checkout; a code is applied first, as its own step."""
     if code:
         page.get_by_label("Discount code").fill(code)

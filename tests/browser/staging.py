@@ -94,24 +94,27 @@ class Stage:
 
 
 @contextmanager
-def staged(folder: Path, *, settle_seconds: float = 0, plain: bool = False) -> Iterator[Stage]:
+def staged(
+    folder: Path, *, settle_seconds: float = 0, plain: bool = False, **settings: Any
+) -> Iterator[Stage]:
     """The demo site, or with ``plain`` one without a design of its own, on the demo store."""
     port = free_port()
     shop_url = f"http://127.0.0.1:{port}/shop"
     with (
         LocalPolar(Store(demo_store(shop_url)), settle_seconds=settle_seconds) as polar,
-        serving(site_for(polar.url, folder, plain=plain), port) as url,
+        serving(site_for(polar.url, folder, plain=plain, **settings), port) as url,
     ):
         yield Stage(url, polar)
 
 
-def site_for(polar_url: str, folder: Path, *, plain: bool = False) -> Flask:
+def site_for(polar_url: str, folder: Path, *, plain: bool = False, **settings: Any) -> Flask:
     """The demo site, or a plain one, selling what that Polar sells."""
     config = {
         "POLAR_SERVER": polar_url,
         "POLAR_ACCESS_TOKEN": "polar_oat_local",
         "STOREFRONT_CACHE_DIR": str(folder / "cache"),
         "SECRET_KEY": SECRET_KEY,
+        **settings,
     }
     if not plain:
         return create_app(config)

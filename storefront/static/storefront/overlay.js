@@ -98,7 +98,8 @@
     const frame = document.createElement("iframe");
     const watching = new AbortController();
     const timers = {};
-    let spoke = false;
+    let loads = 0;
+    let spokeAt = -Infinity;
     let succeeded = false;
     let leaving = false;
 
@@ -142,7 +143,7 @@
       location.assign(plain);
     };
     const heard = ({ event, redirect, successURL }) => {
-      spoke = true;
+      spokeAt = performance.now();
       still("loading", "silence");
       if (event === "close") {
         if (!is("locked")) end("close");
@@ -181,13 +182,12 @@
       if (data && data.type === "POLAR_CHECKOUT") heard(data);
     });
     on(frame, "load", () => {
-      if (!spoke) {
-        later("silence", SILENCE, () => {
-          if (is("opening")) giveUp();
-          else if (is("shown")) become("late");
-        });
-      }
-      spoke = false;
+      loads += 1;
+      if (loads > 1 ? performance.now() - spokeAt < 1000 : !is("opening")) return;
+      later("silence", SILENCE, () => {
+        if (is("opening")) giveUp();
+        else if (is("shown")) become("late");
+      });
     });
     on(document, "securitypolicyviolation", (event) => {
       const ours = [link.origin, ...origins];
@@ -223,7 +223,7 @@
       .join("; ");
     become("opening", said.storefrontLoading);
     note.append(words, closer);
-    dialog.append(note, frame);
+    dialog.append(note);
 
     if (!style) {
       style = new CSSStyleSheet();
@@ -237,6 +237,8 @@
     link.searchParams.set("embed_origin", location.origin);
     link.searchParams.set("theme", theme);
     frame.src = link.href;
+    // Only now: an empty frame would load at once.
+    dialog.append(frame);
     dialog.showModal();
     current = { dialog, end };
     later("loading", TIMEOUT, giveUp);
