@@ -173,7 +173,7 @@ img { position: absolute; background: inherit; width: 100%; height: 100%; object
           if (!name || !shop) return this.#fall();
           const address = web(`products/${encodeURIComponent(name)}.json`, shop);
           if (this.#shown !== address) this.#draw(null);
-          const product = await load(address);
+          const product = (await load(address)) ?? {};
           if (turn !== this.#turn) return;
           this.#draw(product);
           this.#shown = address;
@@ -191,7 +191,7 @@ img { position: absolute; background: inherit; width: 100%; height: 100%; object
       /* The product; null while it is on its way, with room for what comes. */
       #draw(product) {
         const { name, summary, language, price, discount, trial, url } = product || {};
-        if (product !== null && !(name && price)) throw TypeError();
+        if (product && !(name && price)) throw TypeError();
         const layout = this.getAttribute("layout");
         const card = layout === "card";
         const alone = !card && layout !== "row";
@@ -232,7 +232,7 @@ img { position: absolute; background: inherit; width: 100%; height: 100%; object
         const own = address && this.getAttribute("label");
         const node = make(address ? "a" : "span", address ? "button" : "note");
         const words = make("span", "label", own || label, own ? "" : language);
-        words.append(make("span", "unseen", `: ${name}`, language));
+        words.append(make("span", "unseen", name, language));
         node.append(words);
         if (address) lead(node, this.#campaign(address));
         if (address && alone) node.append(make("span", "price", price.headline, language));
