@@ -155,11 +155,12 @@ def _add_item(
     assert price.price_amount is not None, "a fixed price has one"
     currency = price.price_currency.lower()
     item = SubElement(channel, "item")
+    # What RSS has a name for goes by that, which Google knows as well.
     _add(item, "g:id", product.id)
-    _add(item, "g:title", _title(product, _years(product, price) or 0, site.texts))
+    _add(item, "title", _title(product, _years(product, price) or 0, site.texts))
     said = plain_text(product.description, _DESCRIPTION_CHARACTERS)
-    _add(item, "g:description", said or product.name)
-    _add(item, "g:link", url)
+    _add(item, "description", said or product.name)
+    _add(item, "link", url)
     for place, picture in enumerate(product.pictures[: 1 + _MOST_FURTHER_PICTURES]):
         _add(item, "g:additional_image_link" if place else "g:image_link", _plain(picture.url))
     _add(item, "g:price", _price(price.price_amount, currency))
