@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
 from storefront.errors import LinkError
 
 Format = Literal["svg", "png"]
+FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
 #: The longest address that is drawn. A code of so many characters has some eighty modules a side:
 #: more than that a phone does not read from paper.

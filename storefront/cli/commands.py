@@ -13,6 +13,7 @@ from storefront.cli.link_series import add_link_series
 from storefront.cli.links import make_links
 from storefront.cli.orders import make_orders
 from storefront.cli.products import make_products
+from storefront.cli.qr import add_qr
 from storefront.cli.status import add_status
 
 
@@ -28,6 +29,7 @@ def create_commands() -> Group:
     group.add_command(make_orders())
     group.add_command(make_jobs())
     add_embed_code(group)
+    add_qr(group)
     add_checking(group)
     add_status(group)
     add_emulator(group)

@@ -65,7 +65,7 @@ def _embed_code(
       flask storefront embed-code pro-monthly --kind iframe --theme dark --utm-source blog
     """
     state = get_state()
-    found = _catalog(state).find(reference)
+    found = catalog_at_hand(state).find(reference)
     look = Look(given["theme"], given["accent"], given["layout"])
     utm = {name: given[name] for name in UTM_NAMES if given[name]}
     if not found.product.listed:
@@ -79,7 +79,7 @@ def _embed_code(
             "may show them, or choose another --kind."
         )
     codes: dict[str, str] = {}
-    with _at_site(site):
+    with at_site(site):
         buy_url = public_url(found, reference, utm=utm)
         for each in KINDS if kind is None else (kind,):
             try:
@@ -95,7 +95,7 @@ def _embed_code(
         click.echo("\n\n".join(f"{each}:\n{code}" for each, code in codes.items()))
 
 
-def _catalog(state: State) -> Catalog:
+def catalog_at_hand(state: State) -> Catalog:
     """The catalogue that the site has; where it has none yet, read from Polar now."""
     try:
         return state.catalog.current()
@@ -105,7 +105,7 @@ def _catalog(state: State) -> Catalog:
 
 
 @contextmanager
-def _at_site(site: str | None) -> Iterator[None]:
+def at_site(site: str | None) -> Iterator[None]:
     """Make addresses as a request to that site would; by ``SERVER_NAME`` where none is given.
 
     :raises WrongUse: when neither says where the site is.
