@@ -96,11 +96,13 @@ GIVEN = {
     "orders list": (),
     "orders retry": ("--all",),
     "orders reconcile": (),
+    "jobs list": (),
+    "jobs retry": ("--all",),
 }
 #: Tried in files of their own: what serves for ever, and what needs an order.
 TRIED_ELSEWHERE = {"emulator", "orders show"}
 #: What asks the database only, and works while Polar is down.
-LOCAL = {"status", "db status", "db upgrade", "orders list", "orders retry"}
+LOCAL = {"status", "db status", "db upgrade", "orders list", "orders retry", "jobs list", "jobs retry"}
 
 
 def given(name: str, tmp_path: Any) -> list[str]:

@@ -56,6 +56,7 @@ def run_page(page: str) -> Iterator[tuple[str, str]]:
             POLAR_ACCESS_TOKEN="polar_oat_local",
             SERVER_NAME="shop.example.com",
             PREFERRED_URL_SCHEME="https",
+            SECRET_KEY="signs who bought",
         )
         shop = Storefront(app)
         app.register_blueprint(shop.blueprint, url_prefix="/shop")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -11,10 +9,11 @@ from typing import Any
 import click
 
 from storefront.cli.command import FINDINGS, Group, WrongUse, json_option, print_json
+from storefront.cli.jobs import done_by_hand
 from storefront.cli.tables import details, table
 from storefront.errors import UnknownReference
 from storefront.orders import Standing
-from storefront.state import State, get_state
+from storefront.state import get_state
 
 _WORDS = {"unpaid": "not paid", "unwanted": "not wanted", "earlier": "before start"}
 
@@ -131,7 +130,7 @@ def _retry(order_id: str | None, everything: bool, as_json: bool) -> None:
         ]
     else:
         found = [_find(order_id).entry.order_id]
-    with _by_hand(state):
+    with done_by_hand(state):
         tried = [each for each in found if state.orders.retry(each)]
         if order_id is not None and not tried:
             raise WrongUse(f"Nothing is left to be done for the order {order_id}.")
@@ -166,7 +165,7 @@ def _reconcile(since: datetime | None, as_json: bool) -> None:
       flask storefront orders reconcile
     """
     state = get_state()
-    with _by_hand(state):
+    with done_by_hand(state):
         found = state.reconciliation.look(since=_moment(since), via="cli")
         state.inbox.run_due()
         state.work.run_due()
@@ -177,13 +176,6 @@ def _reconcile(since: datetime | None, as_json: bool) -> None:
         f"{_counted(found.seen, 'order')} compared: {found.new} new, {found.changed} changed, "
         f"{found.due} to be fulfilled."
     )
-
-
-@contextmanager
-def _by_hand(state: State) -> Iterator[None]:
-    """The work is done by this command before it ends, not by threads that end with it."""
-    with state.inbox.by_hand(), state.work.by_hand():
-        yield
 
 
 def _find(order_id: str) -> Standing:

@@ -13,9 +13,12 @@ from flask import current_app
 
 from storefront.catalog import CatalogStatus, TierStatus
 from storefront.cli.command import FINDINGS, Group, json_option, print_json
+from storefront.cli.jobs import waiting_jobs
 from storefront.cli.tables import details
+from storefront.errors import DatabaseUnavailable
 from storefront.settings import Settings
-from storefront.state import get_state
+from storefront.state import State, get_state
+from storefront.work import Waiting
 
 
 def add_status(group: Group) -> None:
@@ -32,7 +35,8 @@ _commands = Group("storefront")
 def _status(as_json: bool) -> None:
     """Say how things stand with the catalogue, and which settings are in force.
 
-    Cache and database are looked into; Polar is not asked. Tokens and passwords are not shown.
+    Cache and database are looked into, and what work was given up; Polar is not asked. Tokens and
+    passwords are not shown.
     Exits with 3 when there is no catalogue.
 
     \b
@@ -42,13 +46,16 @@ def _status(as_json: bool) -> None:
     state = get_state()
     status = state.catalog.status()
     settings = _describe_settings(state.settings)
+    parked = _parked(state)
     if as_json:
-        print_json({"catalogue": dataclasses.asdict(status), "settings": settings})
+        work = None if parked is None else {"parked": len(parked), "oldest": _oldest(parked)}
+        catalogue = dataclasses.asdict(status)
+        print_json({"catalogue": catalogue, "work": work, "settings": settings})
     else:
         if status.source is None:
             why = f": {status.problem}" if status.problem else ". It is read at the first request."
             click.echo(f"There is no catalogue{why}\n")
-        click.echo(details(_lines(status)))
+        click.echo(details([*_lines(status), *_work_lines(parked)]))
         click.echo()
         click.echo(details([(name, _shown(value)) for name, value in settings.items()]))
     if status.source is None:
@@ -131,6 +138,29 @@ def _lines(status: CatalogStatus) -> list[tuple[str, str]]:
         pairs.append(("not read", f"{status.problem}{times}{again}"))
     pairs += [("cache", _tier(status.cache)), ("database", _tier(status.database))]
     return pairs
+
+
+def _parked(state: State) -> list[Waiting] | None:
+    """What was given up, the oldest first; None where the database does not say."""
+    try:
+        return [job for _, job in waiting_jobs(state, parked=True)]
+    except DatabaseUnavailable:
+        return None
+
+
+def _oldest(parked: list[Waiting]) -> datetime | None:
+    return parked[0].created_at if parked else None
+
+
+def _work_lines(parked: list[Waiting] | None) -> list[tuple[str, str]]:
+    if parked is None:
+        return []
+    oldest = _oldest(parked)
+    if oldest is None:
+        return [("given up", "nothing")]
+    counted = "1 job" if len(parked) == 1 else f"{len(parked)} jobs, the oldest"
+    see = "See: flask storefront jobs list --parked"
+    return [("given up", f"{counted} of {_time(oldest)}. {see}")]
 
 
 def _source(status: CatalogStatus) -> str:

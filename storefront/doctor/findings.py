@@ -131,12 +131,15 @@ def _settings(facts: Facts) -> Iterator[Finding]:
             "Set to 'raise' in production: archiving a product takes down the pages that name it.",
             "Leave it at 'auto'.",
         )
-    if facts.asks_for_visitor and not facts.has_secret_key:
+    if not facts.has_secret_key and (facts.has_pages or facts.asks_for_visitor):
         yield Finding(
             "warning",
             "secret-key",
             "SECRET_KEY",
-            "Not set, although @shop.visitor asks who is signed in: Flask's sessions need it.",
+            "Not set: buyers can't prove that they bought, so that the success page shows no "
+            "order to them, and nobody can be signed in."
+            if facts.has_pages
+            else "Not set, although @shop.visitor asks who is signed in: Flask's sessions need it.",
             "Set SECRET_KEY to a long random value that all workers share.",
         )
 
