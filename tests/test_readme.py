@@ -90,6 +90,10 @@ RUN = {
     "run: signals",
     "run: webhook_events",
     "run: picture",
+    "run: element",  # these four by browser/test_element.py
+    "run: element_room",
+    "run: element_style",
+    "run: products_json",
     "file: templates/storefront/layout.html",
     "file: links.yaml",  # these two by test_cli_docs.py
     "console",

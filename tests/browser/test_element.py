@@ -21,19 +21,16 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.browser.driving import Watcher, assert_fits
 from tests.browser.staging import Stage, serving, site_for
 from tests.demo_processes import free_port
+from tests.test_readme import block
 
 pytestmark = pytest.mark.browser
 
-STYLE = """
-:root { color-scheme: light dark }
-body { margin: 1rem; font: 1rem/1.5 Georgia, serif;
-  background: light-dark(#fff, #16161a); color: light-dark(#222, #ddd) }
-a { color: light-dark(#a3003a, #ff8fb0) }
-buy-button { display: inline-block; min-height: 2.75rem }
-buy-button[layout="row"] { display: block; min-height: 4.75rem }
-buy-button[layout="card"] { display: block; min-height: 25rem }
-.brand { --storefront-accent: rgb(122, 32, 72); --storefront-on-accent: #fff }
-.brand::part(button) { border-radius: 3px }
+STYLE = f"""
+{block("run: element_room")}
+:root {{ color-scheme: light dark }}
+body {{ margin: 1rem; font: 1rem/1.5 Georgia, serif;
+  background: light-dark(#fff, #16161a); color: light-dark(#222, #ddd) }}
+a {{ color: light-dark(#a3003a, #ff8fb0) }}
 """
 
 
@@ -44,6 +41,7 @@ class Blog:
     url: str = ""
     body: str = ""
     policy: str = ""
+    style: str = ""
     #: Ends answers that wait.
     go_on: threading.Event = field(default_factory=threading.Event)
     #: What it answers as a shop.
@@ -65,7 +63,7 @@ class Blog:
 
         @app.get("/page.css")
         def style() -> Response:
-            return Response(STYLE, content_type="text/css")
+            return Response(STYLE + self.style, content_type="text/css")
 
         @app.get("/lies/products/<name>.json")
         def lie(name: str) -> Any:
@@ -217,17 +215,35 @@ def test_themes(page: Page, blog: Blog, stage: Stage, scheme: Any) -> None:
 
 
 def test_a_pages_own_style(page: Page, blog: Blog, stage: Stage) -> None:
-    """A page styles it by custom properties and parts; its rules for links do not reach in."""
-    blog.show(
-        page,
-        stage.shop_url,
-        stage.polar.url,
-        '<buy-button class="brand" product="northlight"></buy-button>',
-    )
+    """A page styles it as the documentation says; its rules for links do not reach in."""
+    blog.style = block("run: element_style")
+    body = '<buy-button product="northlight"></buy-button>'
+    blog.show(page, stage.shop_url, stage.polar.url, body)
     button = page.locator("buy-button").get_by_role("link")
     expect(button).to_have_css("background-color", "rgb(122, 32, 72)")
     expect(button).to_have_css("color", "rgb(255, 255, 255)")
     expect(button).to_have_css("border-radius", "3px")
+    blog.style = ""
+
+
+def test_what_the_documentation_says(page: Page, blog: Blog, stage: Stage) -> None:
+    """The lines to paste make a button, and the lines of script read the products."""
+    lines = block("run: element").replace("https://shop.example.com/shop/", stage.shop_url)
+    assert f'src="{stage.shop_url}embed.js"' in lines
+    blog.show(page, stage.shop_url, stage.polar.url, lines)
+    page.get_by_role("link", name="Buy Now Pro Monthly $12.00 per month").click()
+    page.wait_for_url("**/checkout/polar_c_*")
+    blog.show(page, stage.shop_url, stage.polar.url, "")
+    script = block("run: products_json").replace(
+        "https://shop.example.com/shop/", f"{stage.shop_url}"
+    )
+    blog.policy = blog.policy.replace("connect-src ", f"connect-src {stage.shop_url}products.json ")
+    page.reload()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.evaluate(f"async () => {{ {script} }}")
+    url = f"{stage.shop_url}products/northlight"
+    assert f"Northlight for Desktop $49.00 {url}" in said
 
 
 def test_without_scripts(browser: Browser, blog: Blog, stage: Stage) -> None:
