@@ -47,7 +47,7 @@ _PLAIN: Final = (
 )
 _HOST_PAGE: Final = """
 {% import "storefront/macros.html" as shop with context %}
-<!doctype html><html lang="en"><head><title>Host</title></head><body><main>
+<!doctype html><html lang="en"><head><title>Host</title></head><body><main><h1>Host</h1>
 {{ shop.buy_button(reference, utm=utm) }} {{ shop.buy_link(reference, label=words) }}
 {{ shop.buy_button(reference, **{"class": words, "via": "redirect", "utm": utm}) }}
 {{ shop.price(reference) }} {{ shop.product_card(reference, label=words) }}
@@ -187,8 +187,10 @@ class HostileSite:
 
 
 @contextmanager
-def hostile_site(folder: Path, seed: Mapping[str, Any], **settings: Any) -> Iterator[HostileSite]:
-    """A site that sells that store; its shop is below ``/shop``."""
+def hostile_site(
+    folder: Path, seed: Mapping[str, Any], *, lane: bool = False
+) -> Iterator[HostileSite]:
+    """A site that sells that store, below ``/shop``; with ``lane`` the fast lane is before it."""
     folder.mkdir(parents=True, exist_ok=True)
     with local_polar(dict(seed)) as polar:
         app = Flask("hostile", root_path=str(folder), instance_path=str(folder / "instance"))
@@ -197,7 +199,7 @@ def hostile_site(folder: Path, seed: Mapping[str, Any], **settings: Any) -> Iter
             POLAR_ACCESS_TOKEN=polar.token,
             SECRET_KEY="of the hostile",
             STOREFRONT_PAGE_TIMEOUT_SECONDS=60,
-            **settings,
+            STOREFRONT_OVERLAY="on",
         )
         shop = Storefront(app)
         app.register_blueprint(shop.blueprint, url_prefix="/shop")
@@ -213,11 +215,13 @@ def hostile_site(folder: Path, seed: Mapping[str, Any], **settings: Any) -> Iter
                 utm={"source": words, "campaign": words},
             )
 
+        if lane:
+            app.wsgi_app = shop.fast_lane(app.wsgi_app)  # type: ignore[method-assign,assignment]
         yield HostileSite(app, polar)
 
 
 #: Whether a rule's pages hold the whole shop, and are asked for more seldom.
-_WHOLE: Final = re.compile(r"\.xml$|\.atom$|products\.json$|^/shop/qr/")
+WHOLE: Final = re.compile(r"\.xml$|\.atom$|products\.json$|^/shop/qr/")
 
 
 def paths(
@@ -246,12 +250,12 @@ def _asked(
     for rule in app.url_map.iter_rules():
         if not rule.endpoint.startswith("storefront.") or "GET" not in (rule.methods or ()):
             continue
-        if rule.endpoint == "storefront.static" or (_WHOLE.search(rule.rule) and not seldom):
+        if rule.endpoint == "storefront.static" or (WHOLE.search(rule.rule) and not seldom):
             continue
         if rule.arguments:
-            yield True, f"{_filled(rule.rule, slug)}?{campaign}"
-            yield False, f"{_filled(rule.rule, slug)}?{everything}"
-            yield False, _filled(rule.rule, hostile)
+            yield True, f"{filled(rule.rule, slug)}?{campaign}"
+            yield False, f"{filled(rule.rule, slug)}?{everything}"
+            yield False, filled(rule.rule, hostile)
             continue
         yield False, f"{rule.rule}?{campaign}"
         yield False, f"{rule.rule}?{everything}"
@@ -265,7 +269,7 @@ def _asked(
     yield True, f"/host?{urlencode({'reference': slug, 'other': other, 'words': text})}"
 
 
-def _filled(rule: str, value: str) -> str:
+def filled(rule: str, value: str) -> str:
     """An address of a rule: numbers are 1, choices the first one, the rest is the value."""
 
     def fill(match: re.Match[str]) -> str:
@@ -278,7 +282,7 @@ def _filled(rule: str, value: str) -> str:
 
 
 #: Attributes that name an address, and elements whose address has to be the shop's own.
-_ADDRESSES: Final = frozenset(
+ADDRESSES: Final = frozenset(
     (
         "href",
         "src",
@@ -356,7 +360,7 @@ class Walker:
             yield f"<{tag} {name}>"
         elif name == "http-equiv" and value not in self.equivalents:
             yield f"<{tag} http-equiv={value}>"
-        if name in _ADDRESSES:
+        if name in ADDRESSES:
             yield from self._address(tag, name, value)
 
     def _address(self, tag: str, name: str, value: str) -> Iterator[str]:
@@ -394,7 +398,7 @@ class Walker:
             if node.get("type") == "html":
                 problems += self.html(node.text or "")
             for name, value in node.attrib.items():
-                if name.rpartition("}")[2] in _ADDRESSES:
+                if name.rpartition("}")[2] in ADDRESSES:
                     problems += self._address(node.tag, name, value)
         return problems
 
@@ -414,7 +418,9 @@ class Walker:
             if name == "img-src":
                 yield from (f"img-src {each}" for each in sources if not _SOURCE.fullmatch(each))
                 continue
-            plain = re.sub(r"'nonce-[^']*'", "'nonce'", directive.strip())
+            # The local Polar of each site has another port.
+            plain = re.sub(r"http://127\.0\.0\.1:[0-9]+", "polar", directive.strip())
+            plain = re.sub(r"'nonce-[^']*'", "'nonce'", plain)
             if self.learns:
                 self.directives.add(plain)
             elif plain not in self.directives:

@@ -16,7 +16,9 @@ from typing import Final
 
 from tests.faults import (
     acknowledging,
+    firing,
     hostile,
+    leading,
     leaking,
     lying,
     orders,
@@ -24,6 +26,7 @@ from tests.faults import (
     probing,
     reading,
     refreshing,
+    scripting,
     spoiling,
     waiting,
 )
@@ -167,6 +170,9 @@ PROOFS: Final[dict[str, Proof]] = {
     "S5-webhooks": lambda f: hostile.hostile_webhooks(f, headers=1_000_000, bodies=100_000),
     "S4-leaking": lambda f: leaking.leaking(f),
     "S1-probing": lambda f: probing.probing(f, count=10_000),
+    "S2-parsed": lambda f: scripting.parsed(f, every=1, seldom=200),
+    "S2-chromium": lambda f: firing.fired(f, every=1),
+    "S3-leading": lambda f: leading.led_astray(f, every=1),
 }
 
 
