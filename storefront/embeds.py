@@ -19,9 +19,9 @@ CardLayout = Literal["card", "row", "button"]
 
 #: Width and height of the frames, in CSS pixels. What is in them fits without a script.
 SIZES: Final[dict[str, tuple[int, int]]] = {
-    "card": (320, 400),
+    "card": (320, 372),
     "row": (480, 144),
-    "button": (240, 56),
+    "button": (260, 60),
 }
 #: The accent of our stylesheets, in the light.
 ACCENT: Final = "1f4ed8"

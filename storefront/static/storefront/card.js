@@ -12,7 +12,7 @@
   const tell = () => {
     const picture = card.querySelector(".picture");
     const { layout } = document.documentElement.dataset;
-    let height = 56;
+    let height = 58;
     if (layout === "card") {
       // Two thirds of the width for the picture, and for the words what they need.
       height = card.scrollHeight - picture.offsetHeight + (card.clientWidth * 2) / 3;
