@@ -8,17 +8,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+import requests
 import sqlalchemy as sa
 from flask import Flask, current_app
 
-from storefront import Fulfilment, Receipt, Refund, Storefront
+from storefront import Fulfilment, Receipt, Refund, Storefront, get_state
 from storefront.database.tables import jobs
 from storefront.signals import order_paid
 from storefront.testing import ShopPolar, local_polar
 from tests.conftest import SiteMaker
 from tests.order_desk import Bench, bench, effects, note
+from tests.webhook_posts import SECRET, body, signed
 
 
 @pytest.fixture
@@ -363,6 +366,34 @@ def test_a_site_from_payment_to_signal(polar: ShopPolar, make_site: SiteMaker) -
         assert "Thank you" in page.text
         assert told.wait(30)
     assert done == [f"site {bought.order_id}"]
+
+
+def test_orders_of_another_organization(polar: ShopPolar, make_site: SiteMaker) -> None:
+    """A signed webhook of an organization that the site is not for changes nothing here."""
+    shop, done = Storefront(), list[str]()
+    shop.on_order(lambda fulfilment: done.append(fulfilment.order.order_id))
+    ours = str(polar.store.organization["id"])
+    app = make_site(polar, shop=shop, POLAR_WEBHOOK_SECRET=SECRET, POLAR_ORGANIZATION_ID=ours)
+    runner = app.test_cli_runner()
+    reconcile = ["storefront", "orders", "reconcile"]
+    assert runner.invoke(args=reconcile).exit_code == 0
+    order_ids = [str(polar.purchase("northlight", email=f"{n}@e.com").order_id) for n in "ab"]
+    state = get_state(app)
+    with state.inbox.by_hand(), state.work.by_hand(), app.app_context():
+        for order_id, organization_id in zip(order_ids, (ours, str(uuid4())), strict=True):
+            path = f"{polar.url}/v1/orders/{order_id}"
+            order = requests.get(path, headers=polar.headers, timeout=10).json()
+            order["customer"]["organization_id"] = organization_id
+            content = body("order.paid", **order)
+            headers = signed(content)
+            sent = app.test_client().post("/shop/webhooks", data=content, headers=headers)
+            assert sent.status_code == 202
+        while state.inbox.run_due() + state.work.run_due():
+            pass
+    assert done == order_ids[:1]
+    assert [each.entry.order_id for each in state.orders.standings()] == order_ids[:1]
+    state.database.for_short_writes().close()
+    state.database.close()
 
 
 @pytest.mark.parametrize("decorator", ["on_order", "on_refund", "on_success"])

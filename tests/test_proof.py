@@ -18,6 +18,7 @@ from werkzeug.test import TestResponse
 
 from storefront import Fulfilment, Receipt, Storefront, Visitor, get_state
 from storefront.emulator.app import Token
+from storefront.emulator.demo import demo_store
 from storefront.errors import LinkError
 from storefront.orders.proof import (
     LASTS_SECONDS,
@@ -599,6 +600,94 @@ def test_the_invoice(polar: ShopPolar, site: Flask) -> None:
     assert requests.get(sent.headers["Location"], timeout=5).content.startswith(b"%PDF")
     assert site.test_client().get(where).headers["Location"] == address(bought)
     assert site.test_client().get("/shop/success/invoice").headers["Location"] == "/shop/success"
+
+
+def test_an_invoice_that_is_not_drawn_up_yet(polar: ShopPolar, make_site: SiteMaker) -> None:
+    """The page says so and asks again, with a button for it, until it leads to the invoice."""
+    site = make_site(polar, SECRET_KEY=KEY, STOREFRONT_PAGE_TIMEOUT_SECONDS=1)
+    client = site.test_client()
+    bought = by_buy(polar, client)
+    where = f"/shop/success/invoice?checkout_id={bought.checkout_id}"
+    with polar.faults.during("status", 404, path="/v1/orders/*/invoice", method="GET"):
+        page = client.get(where)
+    again = f"{where}&asked=1"
+    assert page.status_code == 200
+    assert "being drawn up" in page.text
+    assert page.headers["Refresh"] == f"2; url={again}"
+    assert f'href="{again.replace("&", "&amp;")}">Look again</a>' in page.text
+    assert address(bought) in page.text
+    assert client.get(again).headers["Location"].startswith(f"{polar.url}/")
+
+
+def test_an_invoice_that_polar_does_not_draw_up(polar: ShopPolar, site: Flask) -> None:
+    """Where Polar lacks something for it the page says what to do, and does not ask again."""
+    client = site.test_client()
+    bought = by_buy(polar, client)
+    where = f"/shop/success/invoice?checkout_id={bought.checkout_id}"
+    polar.faults.set("status", 422, path="/v1/orders/*/invoice", method="POST")
+    page = client.get(where)
+    assert page.status_code == 404
+    assert "customer portal" in page.text
+    assert "Refresh" not in page.headers
+    polar.faults.set("status", 503, path="/v1/orders/*/invoice")
+    assert client.get(where).status_code == 503
+
+
+def test_a_benefit_that_needs_the_buyer(make_site: SiteMaker) -> None:
+    """What waits for an account elsewhere is told as such, beside what could be granted."""
+    seed = demo_store("http://localhost/shop")
+    sold = next(each for each in seed["products"] if each["metadata"].get("slug") == "northlight")
+    sold["benefits"][1].update(type="discord", description="The chat", properties={})
+    with local_polar(seed) as polar:
+        client = make_site(polar, SECRET_KEY=KEY).test_client()
+        page = client.get(address(by_buy(polar, client)))
+    assert "NORTH-" in page.text
+    told = page.text.partition("The chat")[2]
+    assert "needs a step from you, in the customer portal" in told
+    assert "Download " not in page.text
+
+
+@pytest.mark.parametrize("path", ["benefit-grants", "license-keys", "downloadables", "*"])
+def test_benefits_that_can_not_be_read(polar: ShopPolar, site: Flask, path: str) -> None:
+    """The receipt is there all the same, and what could be read; later the rest."""
+    client = site.test_client()
+    bought = by_buy(polar, client)
+    with polar.faults.during("status", 500, path=f"/v1/customer-portal/{path}*"):
+        page = client.get(address(bought))
+    assert page.status_code == 200
+    for words in ("Thank you", "$49.00", EMAIL, "Licence key for three computers"):
+        assert words in page.text, words
+    assert ("NORTH-" in page.text) == (path == "downloadables")
+    assert ("Download " in page.text) == (path == "license-keys")
+    forget(site)
+    page = client.get(address(bought))
+    assert "NORTH-" in page.text
+    assert "Download " in page.text
+
+
+def test_what_a_subscription_grants(polar: ShopPolar, site: Flask) -> None:
+    """Keys of a product that renews belong to the subscription, and are on the receipt."""
+    client = site.test_client()
+    bought = by_buy(polar, client, reference="pro-monthly")
+    assert bought.subscription_id is not None
+    page = client.get(address(bought))
+    assert "What you got" in page.text
+    assert 'id="storefront-key-1"' in page.text
+
+
+def test_the_form_while_polar_is_down(polar: ShopPolar, site: Flask) -> None:
+    """Who types the right address is asked to try again later, and then sees the order."""
+    client = site.test_client()
+    bought = polar.purchase("northlight", email=EMAIL)
+    with polar.faults.during("status", 503):
+        page = client.post(address(bought), data={"email": EMAIL})
+    assert page.status_code == 503
+    assert EMAIL not in page.text
+    assert cookies(page) == {}
+    assert 'name="email"' in page.text
+    forget(site)
+    assert client.post(address(bought), data={"email": EMAIL}).status_code == 303
+    assert EMAIL in client.get(address(bought)).text
 
 
 # --- the portal --------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from Polar. While Polar can't be asked, what its webhook said and signed serves.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -234,7 +234,7 @@ class OrderDesk:
 
     def take(
         self,
-        orders: Iterable[Order],
+        orders: Sequence[Order],
         *,
         via: Via,
         trusted: bool = True,
@@ -245,18 +245,20 @@ class OrderDesk:
         """Write news of orders down, all or none, and set the work going that follows from it.
 
         ``keep`` keeps what was said until the work is done, for when Polar can't be asked then.
-        ``take_in`` also takes in orders that were made before the ledger was begun.
+        ``take_in`` also takes in orders that were made before the ledger was begun. Orders of
+        another organization than the configured one are left alone.
 
         :raises DatabaseUnavailable: when it can't be written down.
         """
-        orders = list(orders)
+        whose = {order.id: organization_id or self._organization_of(order) for order in orders}
+        orders = [order for order in orders if self._organization_id in (None, whose[order.id])]
         wanted = self._wanted()
         with self._database.writing() as connection:
             found = [
                 self.ledger.record(
                     connection,
                     order,
-                    organization_id or self._organization_of(order),
+                    whose[order.id],
                     via=via,
                     wanted=wanted,
                     trusted=trusted,
