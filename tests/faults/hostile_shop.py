@@ -188,9 +188,13 @@ class HostileSite:
 
 @contextmanager
 def hostile_site(
-    folder: Path, seed: Mapping[str, Any], *, lane: bool = False
+    folder: Path, seed: Mapping[str, Any], *, lane: bool = False, escapes: bool = True
 ) -> Iterator[HostileSite]:
-    """A site that sells that store, below ``/shop``; with ``lane`` the fast lane is before it."""
+    """A site that sells that store, below ``/shop``.
+
+    With ``lane`` the fast lane is before it. Without ``escapes`` its templates write everything as
+    it comes: that is the control, in which what is hostile has to be found.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with local_polar(dict(seed)) as polar:
         app = Flask("hostile", root_path=str(folder), instance_path=str(folder / "instance"))
@@ -203,6 +207,8 @@ def hostile_site(
         )
         shop = Storefront(app)
         app.register_blueprint(shop.blueprint, url_prefix="/shop")
+        if not escapes:
+            app.jinja_env.autoescape = False
 
         @app.get("/host")
         def host() -> str:

@@ -16,7 +16,6 @@ from tests.faults.hostile_shop import (
     learn,
     paths,
     purchases,
-    raw,
     sample,
 )
 
@@ -51,12 +50,22 @@ def parsed(folder: Path, *, every: int, seldom: int, share: int = 4) -> Figure:
         for page in range(1, len(slugs) // 24 + 2):
             visit(site.get(f"/shop/?page={page}"))
         purchases(site, texts, visit)
-    fired = sum(bool(walker.html(raw(text))) for text in texts)
+    some = texts[:: max(1, len(texts) // 400)]
+    unescaped = _unescaped(folder / "control", walker, some)
     renders = statuses.total()
     told = ", ".join(f"{count} times {status}" for status, count in sorted(statuses.items()))
     return Figure(
         f"S2: {len(problems)} of {renders:,} renders of {len(texts):,} payloads have what could "
-        f"run ({told}); without sanitizing {fired:,} payloads would{sample(problems)}",
-        "0 of the renders, and some without sanitizing",
-        kept=not problems and renders >= 8 * len(texts) and fired > len(texts) // 4,
+        f"run ({told}); without escaping {unescaped:,} of {len(some):,} products' pages "
+        f"would{sample(problems)}",
+        "0 of the renders, and many without escaping",
+        kept=not problems and renders >= 8 * len(texts) and unescaped > len(some) // 4,
     )
+
+
+def _unescaped(folder: Path, walker: Walker, texts: list[str]) -> int:
+    """How many products' pages have what could run where templates don't escape."""
+    with hostile_site(folder, hostile_seed(texts), escapes=False) as site:
+        site.get("/shop/")
+        pages = [site.get(f"/shop/products/{slug}") for slug in site.slugs()[: len(texts)]]
+        return sum(any("<" in problem for problem in walker.response(page)) for page in pages)
