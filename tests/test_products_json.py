@@ -33,11 +33,17 @@ def get(site: Flask, path: str, **options: Any) -> TestResponse:
     return site.test_client().get(f"/shop/{path}", **options)
 
 
+def told(response: TestResponse) -> Any:
+    """What an answer says as JSON."""
+    assert response.content_type == "application/json"
+    return json.loads(response.data)
+
+
 def product(site: Flask, reference: str) -> dict[str, Any]:
     """A product's document."""
     response = get(site, f"products/{reference}.json")
     assert response.status_code == 200, response.text
-    document: dict[str, Any] = response.json
+    document: dict[str, Any] = told(response)
     return document
 
 
@@ -168,7 +174,7 @@ def test_what_is_not_listed(site: Flask, reference: str) -> None:
     """Private and archived products are unknown here; that is said as JSON, and kept by nobody."""
     response = get(site, f"products/{reference}.json")
     assert response.status_code == 404
-    assert response.json["error"] == "not_found"
+    assert told(response)["error"] == "not_found"
     assert response.headers["Cache-Control"] == "no-store"
     assert READABLE.items() <= dict(response.headers).items()
 
@@ -182,7 +188,7 @@ def test_a_private_product_by_its_link(site: Flask) -> None:
 
 def test_the_list(site: Flask) -> None:
     """All that is listed, in the order of the shop, without the descriptions."""
-    document = get(site, "products.json").json
+    document = told(get(site, "products.json"))
     listed = get_state(site).catalog.current().listed
     assert [each["slug"] for each in document["products"]] == [each.slug for each in listed]
     single = product(site, "ebook-fast-apis")
@@ -202,7 +208,7 @@ def test_a_large_shop_page_by_page(reference_polar: LocalPolar, make_site: SiteM
     url: str | None = "http://localhost/shop/products.json"
     previous = None
     while url is not None:
-        document = site.test_client().get(url).json
+        document = told(site.test_client().get(url))
         assert len(document["products"]) <= 24
         assert document["previous"] == previous
         found += (each["id"] for each in document["products"])
@@ -213,7 +219,7 @@ def test_a_large_shop_page_by_page(reference_polar: LocalPolar, make_site: SiteM
     for number in ("0", "4", "-1", "x", "1e1", "9999999999", "٣", ""):
         response = get(site, "products.json", query_string={"page": number})
         assert response.status_code == 404, number
-        assert response.json["message"] == "There is no such page. The pages are 1 to 3."
+        assert told(response)["message"] == "There is no such page. The pages are 1 to 3."
 
 
 def test_caching(site: Flask) -> None:
@@ -244,7 +250,7 @@ def test_a_change_is_another_document(reference_polar: LocalPolar, site: Flask) 
     headers = {"If-None-Match": before.headers["ETag"]}
     after = get(site, "products/ebook-fast-apis.json", headers=headers)
     assert after.status_code == 200
-    assert after.json["price"]["headline"] == "$31.00"
+    assert told(after)["price"]["headline"] == "$31.00"
 
 
 @pytest.mark.parametrize("path", ["products.json", "products/nope.json", "embed.js", "qr/x.svg"])
@@ -301,7 +307,7 @@ def test_addresses_behind_a_proxy(reference_polar: LocalPolar, make_site: SiteMa
         "X-Forwarded-Proto": "https",
         "X-Forwarded-Prefix": "/en",
     }
-    document = get(site, "products/ebook-fast-apis.json", headers=headers).json
+    document = told(get(site, "products/ebook-fast-apis.json", headers=headers))
     base = "https://shop.example.com/en/shop"
     assert document["url"] == f"{base}/products/ebook-fast-apis"
     assert document["buy_url"] == f"{base}/buy/ebook-fast-apis"
@@ -315,7 +321,7 @@ def test_no_catalogue(reference_polar: LocalPolar, make_site: SiteMaker) -> None
     for path in ("products.json", "products/x.json"):
         response = get(site, path)
         assert response.status_code == 503
-        assert response.json["error"] == "unavailable"
+        assert told(response)["error"] == "unavailable"
         assert int(response.headers["Retry-After"]) > 0
         assert READABLE.items() <= dict(response.headers).items()
     assert get(site, "qr/x.svg").status_code == 503
@@ -328,8 +334,7 @@ def test_hostile_words_stay_words(reference_polar: LocalPolar, make_site: SiteMa
     ebook["name"] = '</script><img src=x onerror=alert(1)> "\u2028'
     ebook["description"] = "<script>alert(1)</script>[x](javascript:alert(1)) **bold**"
     response = get(make_site(reference_polar), f"products/{EBOOK}.json")
-    assert response.content_type == "application/json"
-    document = json.loads(response.data)
+    document = told(response)
     assert document["name"] == ebook["name"]
     assert "<script" not in document["description_html"]
     assert "href" not in document["description_html"]

@@ -6,6 +6,8 @@ import io
 import subprocess
 import sys
 import time
+from contextlib import chdir
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from xml.etree import ElementTree
@@ -22,6 +24,7 @@ from storefront.emulator import LocalPolar
 from storefront.qr import MAX_BORDER, MAX_CHARACTERS, MAX_SCALE, Drawing, draw
 from storefront.state import get_state
 from tests.conftest import SiteMaker
+from tests.test_cli import ok, ok_json, refused
 from tests.test_pages import PUBLIC
 
 EBOOK = "4d9da0c8-624a-4ab4-b70c-408c28772d94"
@@ -234,6 +237,41 @@ def test_the_largest_code() -> None:
     assert read_svg(draw(url, "svg", Drawing())) == url
     with pytest.raises(ValueError, match="has 501 characters"):
         draw(f"{url}x", "svg", Drawing())
+
+
+def test_the_command(site: Flask, tmp_path: Path) -> None:
+    """It writes what the page shows, for a site whose address is given; by the file's ending."""
+    where = ("--site", "https://shop.example.com", "--via", "redirect", "--utm-source", "a card")
+    for kind in ("png", "svg"):
+        file = tmp_path / f"code.{kind}"
+        url = "https://shop.example.com/shop/buy/ebook-fast-apis?utm_source=a%20card"
+        said = ok(site, "qr", "ebook-fast-apis", "--out", str(file), *where)
+        assert said == f"{file} leads to {url}\n"
+        assert (read if kind == "png" else read_svg)(file.read_bytes()) == url
+    file = tmp_path / "private.png"
+    told = ok_json(site, "qr", "private-product", "--out", str(file), *where[:2])
+    assert told == {"url": url_of(site, "private-product"), "file": str(file)}
+    assert read(file.read_bytes()) == told["url"]
+
+
+def test_the_command_refuses(site: Flask, tmp_path: Path) -> None:
+    """What it can't make or write is said in a sentence, and nothing is left behind."""
+    where = ("--site", "https://shop.example.com")
+    for arguments, words in (
+        (("ebook-fast-apis", "--out", "code.gif"), "end it in .svg or .png"),
+        (("ebook-fast-apis", "--out", "none/code.svg"), "can't be written: No such file"),
+        (("ebook-fast-apis", "--out", "code.svg", "--scale", "99"), "scale: may be"),
+        (("ebook-fast-apis", "--out", "code.svg", "--color", "eee"), "color: is too light"),
+        (("ebook-fast-apis", "--out", "code.svg", "--utm-term", "x" * 500), "url: has"),
+        (("usage-plan", "--out", "code.svg"), "No checkout link sells 'usage-plan'."),
+        (("nope", "--out", "code.svg"), "No product has the slug or id 'nope'"),
+    ):
+        with chdir(tmp_path):
+            assert words in refused(site, "qr", *arguments, *where)
+    with chdir(tmp_path):
+        words = refused(site, "qr", "ebook-fast-apis", "--out", "code.svg")
+    assert "Give --site" in words
+    assert list(tmp_path.glob("code*")) == []
 
 
 def test_segno_is_imported_late() -> None:

@@ -19,7 +19,7 @@ from storefront.web.readers import FOR_READERS, away, told
 from storefront.web.responses import public_response
 
 _TYPES: Final = {"svg": "image/svg+xml", "png": "image/png"}
-_VIA: Final[dict[str | None, Buttons | None]] = {None: None, "link": "link", "redirect": "redirect"}
+_PLAIN: Final = "text/plain; charset=utf-8"
 
 
 def qr(reference: str, kind: Format) -> BaseResponse:
@@ -41,11 +41,9 @@ def qr(reference: str, kind: Format) -> BaseResponse:
     options = {name: asked[name] for name in ("via", "scale", "border", "color") if name in asked}
     try:
         drawing = drawing_of(asked.get("scale"), asked.get("border"), asked.get("color"))
-        if asked.get("via") not in _VIA:
-            raise LinkError("via", "may be link or redirect")
         if sum(map(len, utm.values())) > MAX_CHARACTERS:
             raise LinkError("utm", f"may have {MAX_CHARACTERS} characters in all, and less is read")
-        url = public_url(found, reference, utm=utm, via=_VIA[asked.get("via")])
+        url = public_url(found, reference, utm=utm, via=_via(asked.get("via")))
         assert url is not None
         if len(url) > MAX_CHARACTERS:
             raise LinkError("url", f"gets {len(url):,} characters, of {MAX_CHARACTERS} at the most")
@@ -59,7 +57,7 @@ def qr(reference: str, kind: Format) -> BaseResponse:
         catalog,
         _TYPES[kind],
         lambda: draw(address, kind, drawing),
-        query=urlencode({**utm, **options}),
+        query=urlencode(utm | options),
         headers=(
             *FOR_READERS,
             ("Content-Disposition", f'inline; filename="{name}"'),
@@ -68,7 +66,11 @@ def qr(reference: str, kind: Format) -> BaseResponse:
     )
 
 
-_PLAIN: Final = "text/plain; charset=utf-8"
+def _via(asked: str | None) -> Buttons | None:
+    match asked:
+        case None | "link" | "redirect":
+            return asked
+    raise LinkError("via", "may be link or redirect")
 
 
 def _said(message: str) -> bytes:

@@ -16,7 +16,7 @@ import zxingcpp
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask, Response
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
 
 from tests.browser.driving import Watcher, assert_fits
 from tests.browser.staging import Stage, serving, site_for
@@ -340,7 +340,12 @@ def test_hostile_words_stay_words(page: Page, blog: Blog, stage: Stage) -> None:
         "buy_url": "https://shop.example/buy/x?a=1#top",
     }
     dialogs: list[str] = []
-    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+    def dismiss(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     body = (
         f'<buy-button shop="{blog.url}/lies/" product="x" layout="card" utm-term="&amp;b=c#d\n">'
         "</buy-button>"
