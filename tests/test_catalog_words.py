@@ -293,7 +293,7 @@ def test_description_is_rendered_and_safe() -> None:
     assert "<h2>Fast</h2>" in html
     assert "<strong>bold</strong>" in html
     assert '<a href="https://example.com" rel="noopener noreferrer">link</a>' in html
-    assert "<table>" in html
+    assert '<table tabindex="0">' in html
     for word in ("<script", 'href="javascript:', 'href="data:', "<img", "onerror"):
         assert word not in html
 
@@ -319,3 +319,15 @@ def test_summary_is_plain_text() -> None:
     assert summary.startswith("Tom & Jerry <3 word")
     assert summary.endswith("word…")
     assert len(summary) <= 161
+
+
+def test_a_picture_by_itself_has_room() -> None:
+    """A paragraph that is a picture is marked, so that nothing moves when it comes; no other is."""
+    picture = "![a](https://img.example/a.png)"
+    html = render_description(
+        f"{picture}\n\nWords {picture}\n\n<p class='storefront-shown'>",
+        image_hosts=["img.example"],
+    )
+    assert html.count('<p class="storefront-shown"><img ') == 1
+    assert html.count("class=") == 1 + html.count("&lt;p class=")
+    assert html.count('loading="lazy"') == 2

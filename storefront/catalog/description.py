@@ -19,7 +19,16 @@ _TAGS = {
     *("blockquote", "ul", "ol", "li", "a", "img"),
     *("table", "thead", "tbody", "tr", "th", "td"),
 }
-_ATTRIBUTES = {"a": {"href", "title"}, "img": {"src", "alt", "title"}, "ol": {"start"}}
+_ATTRIBUTES = {
+    "a": {"href", "title"},
+    "img": {"src", "alt", "title"},
+    "ol": {"start"},
+    "p": {"class"},
+}
+#: What is wider than a screen scrolls, and who has no mouse scrolls it by having it in focus.
+_ADDED = {"pre": {"tabindex": "0"}, "table": {"tabindex": "0"}, "img": {"loading": "lazy"}}
+#: A paragraph that is a picture: it has room before the picture is there.
+_PICTURE = "storefront-shown"
 
 
 def render_description(source: str | None, *, image_hosts: Collection[str] = ()) -> Markup:
@@ -34,9 +43,11 @@ def render_description(source: str | None, *, image_hosts: Collection[str] = ())
 
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     tokens = parser.parse(source[:MAX_CHARACTERS])
-    for token in tokens:
+    for before, token in zip([None, *tokens], tokens, strict=False):
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(int(token.tag[1]) + 1, 6)}"
+        elif before is not None and [c.type for c in token.children or ()] == ["image"]:
+            before.attrSet("class", _PICTURE)
     rendered = parser.renderer.render(tokens, parser.options, {})
 
     def keep(tag: str, attribute: str, value: str) -> str | None:
@@ -49,6 +60,7 @@ def render_description(source: str | None, *, image_hosts: Collection[str] = ())
         tags=_TAGS,
         attributes=_ATTRIBUTES,
         attribute_filter=keep,
+        set_tag_attribute_values=_ADDED,
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer",
     )
