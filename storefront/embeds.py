@@ -169,6 +169,12 @@ def embed_code(
                 "QR codes are such pages.",
             )
         if kind == "iframe":
+            if not state.settings.embed_ancestors:
+                raise UnknownReference(
+                    reference,
+                    "STOREFRONT_EMBED_ANCESTORS is 'none', so that the shop has no cards: say "
+                    "which sites may show them.",
+                )
             return str(frame(address, product.name, SIZES[look.layout]))
         if kind == "element":
             return str(element(found, reference, look, utm))

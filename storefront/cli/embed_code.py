@@ -73,11 +73,6 @@ def _embed_code(
             f"{found.product.slug!r} is not listed in the shop (private or archived), so that "
             "other sites can't show it. Its links can be shared: see 'flask storefront links open'."
         )
-    if not state.settings.embed_ancestors and kind in (None, "iframe"):
-        raise WrongUse(
-            "STOREFRONT_EMBED_ANCESTORS is 'none', so that the shop has no cards. Say which sites "
-            "may show them, or choose another --kind."
-        )
     codes: dict[str, str] = {}
     with at_site(site):
         buy_url = public_url(found, reference, utm=utm)
