@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Frame, Locator, Page, Route, expect
 import storefront
 from storefront import csp_directives
 from storefront.overlay import POLAR_SCRIPT_URL
-from tests.browser.driving import DECLINED_CARD, GOOD_CARD, Watcher, fill_checkout
+from tests.browser.driving import BUYER, DECLINED_CARD, GOOD_CARD, Watcher, fill_checkout
 from tests.browser.official import SANDBOX, behind_tls, overlay_script, seeing_sandbox
 from tests.browser.staging import Stage, serving, site_for, staged
 from tests.hosted_pages import new_email
@@ -154,37 +154,55 @@ def visit(browser: Browser, over: Stage) -> Iterator[Visit]:
 
 
 @pytest.mark.parametrize(
-    ("theme", "buttons"), [("light", "link"), ("dark", "redirect")], ids=["link", "by /buy"]
+    ("theme", "path", "settings", "campaign"),
+    [
+        (
+            "light",
+            f"/shop/{PRODUCT}?utm_source=letter&utm_campaign=a%26b&as=jane@example.com",
+            {"STOREFRONT_OVERLAY": "on", "STOREFRONT_BUTTONS": "link"},
+            {"utm_source": "letter", "utm_campaign": "a&b"},
+        ),
+        ("dark", "/", {}, {"utm_source": "landing", "utm_campaign": "hero"}),
+    ],
+    ids=["link", "by /buy"],
 )
 def test_a_purchase_over_the_page(
-    browser: Browser, tmp_path: Path, theme: Literal["light", "dark"], buttons: str
+    browser: Browser,
+    tmp_path: Path,
+    theme: Literal["light", "dark"],
+    path: str,
+    settings: dict[str, str],
+    campaign: dict[str, str],
 ) -> None:
     """Opened in the page's theme, declined, paid: the buyer arrives at the receipt, the site has
-    heard of each step, and nothing was blocked by the strict policy of the shop's pages."""
-    settings = {"STOREFRONT_OVERLAY": "on", "STOREFRONT_BUTTONS": buttons}
+    heard of each step, and nothing was blocked by the strict policy of the shop's pages. By /buy,
+    as on the demo's front page, also a buyer who is a customer already proves the purchase."""
     with staged(tmp_path, settle_seconds=0.2, **settings) as stage:
+        email = new_email()
+        if path == "/":
+            email = BUYER
+            stage.pay(stage.open_checkout("Starter Templates"))
         context = browser.new_context(color_scheme=theme)
         watcher = Watcher(context, stage.url, stage.polar.url)
         visit = Visit(context.new_page(), stage)
         note_events(visit.page, visit.told)
-        visit.go(f"{PRODUCT}?utm_source=letter&utm_campaign=a%26b&as=jane@example.com")
+        visit.page.goto(f"{stage.url}{path}")
         visit.open()
         frame = visit.page.frame_locator("iframe[title=Checkout]")
         assert frame.locator("html").get_attribute("data-theme") == theme
-        for card, outcome in ((DECLINED_CARD, "loaded"), (GOOD_CARD, "success")):
-            # What the page tells by itself is no longer told twice.
-            fill_checkout(frame, card=card, email=new_email())
-            frame.locator("button.pay").click()
-            if outcome == "loaded":
-                expect(frame.get_by_role("heading", name="Payment declined")).to_be_visible()
-                expect(visit.closer).to_be_enabled()
+        fill_checkout(frame, card=DECLINED_CARD, email=new_email())
+        frame.locator("button.pay").click()
+        expect(frame.get_by_role("heading", name="Payment declined")).to_be_visible()
+        expect(visit.closer).to_be_enabled()
+        fill_checkout(frame, card=GOOD_CARD, email=email)
+        frame.locator("button.pay").click()
         expect(visit.page.get_by_role("heading", name="Thank you")).to_be_visible()
         assert visit.page.url.startswith(f"{stage.shop_url}success?checkout_id=")
         assert visit.events == ["open", "loaded", "confirmed", "confirmed", "success"]
         detail = visit.told[-1][1]
-        assert detail["product"] == "northlight"
+        assert detail["product"] == ("pro-monthly" if path == "/" else "northlight")
         assert detail["link"] in {link["id"] for link in stage.polar.store.live_links()}
-        assert detail["campaign"] == {"utm_source": "letter", "utm_campaign": "a&b"}
+        assert detail["campaign"] == campaign
         assert "@" not in str(visit.told)
         assert "token" not in str(visit.told)
         watcher.assert_clean()
