@@ -314,6 +314,26 @@ def test_addresses_behind_a_proxy(reference_polar: LocalPolar, make_site: SiteMa
     assert product(site, "ebook-fast-apis")["url"].startswith("http://localhost/shop/")
 
 
+def test_by_the_fast_lane(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
+    """What is answered before Flask is the same, down to the headers that scripts need."""
+    shop = Storefront()
+    site = make_site(reference_polar, shop=shop)
+    inner = site.wsgi_app
+    passed: list[str] = []
+
+    def note(environ: Any, start_response: Any) -> Any:
+        passed.append(environ["REQUEST_METHOD"])
+        return inner(environ, start_response)
+
+    site.wsgi_app = shop.fast_lane(note)  # type: ignore[method-assign]
+    answers = [get(site, "products.json", headers={"Origin": "https://a.example"}) for _ in "ab"]
+    assert passed == ["GET"]
+    assert answers[0].data == answers[1].data
+    assert READABLE.items() <= dict(answers[1].headers).items()
+    assert site.test_client().options("/shop/products.json").status_code == 204
+    assert passed == ["GET", "OPTIONS"]
+
+
 def test_no_catalogue(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
     """While nothing was ever read, it is 503 as JSON; the script is there all the same."""
     reference_polar.stop()

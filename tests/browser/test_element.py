@@ -361,6 +361,15 @@ def test_hostile_words_stay_words(page: Page, blog: Blog, stage: Stage) -> None:
     assert dialogs == []
 
 
+def test_a_picture_that_the_page_forbids(page: Page, blog: Blog, stage: Stage) -> None:
+    """In its place stands the first letter of the name."""
+    body = '<buy-button product="northlight" layout="card"></buy-button>'
+    blog.show(page, stage.shop_url, "'none'", body)
+    expect(page.locator("buy-button .button")).to_be_visible()
+    expect(page.locator("buy-button img")).to_have_count(0)
+    expect(page.locator("buy-button .picture")).to_have_text("N")
+
+
 def test_a_slow_shop(page: Page, blog: Blog, stage: Stage) -> None:
     """While it waits the page's own link is there; after eight seconds it stays for good."""
     thrown = errors_of(page)
