@@ -32,6 +32,7 @@ from storefront.web.metadata import Site
 from tests.conftest import SiteMaker
 from tests.test_metadata import FIXED, HOSTILE, METERED, NOW, PAGE, SEATS, SITE, discount, shop_of
 from tests.test_pages import PUBLIC, add_products
+from tests.test_readme import block
 
 SCHEMAS = Path(__file__).parent / "schemas"
 NAMESPACES = {
@@ -337,6 +338,15 @@ def test_a_shop_that_was_never_read_says_so(
         answer = app.test_client().get(path)
         assert answer.status_code == 503
         assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_robots_are_told_of_the_sitemap(site: Flask) -> None:
+    """The route that the documentation shows leads to the sitemap."""
+    exec(block("run: robots"), {"app": site})  # noqa: S102  it is our documentation
+    robots = site.test_client().get("/robots.txt")
+    assert robots.mimetype == "text/plain"
+    [url] = [line[9:] for line in robots.text.splitlines() if line.startswith("Sitemap: ")]
+    assert site.test_client().get(url).status_code == 200
 
 
 def test_times_are_told_in_utc() -> None:

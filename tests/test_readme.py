@@ -94,6 +94,7 @@ RUN = {
     "run: element_room",
     "run: element_style",
     "run: products_json",
+    "run: robots",  # by test_feeds.py
     "file: templates/storefront/layout.html",
     "file: links.yaml",  # these two by test_cli_docs.py
     "console",
