@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from flask import Flask, render_template_string
+from flask import Flask, Response, render_template_string
 from markupsafe import escape
 
 import storefront.catalog
@@ -83,6 +83,9 @@ RUN = {
     "run: css",
     "run: cache",
     "run: policy",
+    "run: csp_directives",
+    "run: overlay",
+    "run: overlay_events",  # by browser/test_overlay.py
     "run: lane",
     "run: patiently",
     "run: local",
@@ -405,6 +408,26 @@ def test_a_policy_of_ones_own(reference_polar: LocalPolar, make_site: SiteMaker)
     policy = app.config["STOREFRONT_CONTENT_SECURITY_POLICY"]
     site = make_site(reference_polar, STOREFRONT_CONTENT_SECURITY_POLICY=policy)
     assert site.test_client().get("/shop/").headers["Content-Security-Policy"] == policy
+
+
+def test_a_policy_for_pages_of_ones_own(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
+    """The example allows the shop's buttons on the site's own pages; the shop's have their own."""
+    app = make_site(reference_polar, STOREFRONT_OVERLAY="on")
+    app.add_url_rule("/own", "own", lambda: "")
+    run("run: csp_directives", app=app, Response=Response)
+    own = app.test_client().get("/own").headers["Content-Security-Policy"]
+    assert f"frame-src 'self' {reference_polar.url}" in own
+    shops = app.test_client().get("/shop/").headers.getlist("Content-Security-Policy")
+    assert ["frame-ancestors" in policy for policy in shops] == [True]
+
+
+def test_an_overlay_for_one_button(site: Flask) -> None:
+    """The example has the script, and a button that it opens."""
+    with site.test_request_context():
+        page = render_template_string(block("run: overlay"))
+    assert page.count("<script src=") == 1
+    assert "overlay.js" in page
+    assert page.count("data-polar-checkout ") == 1
 
 
 def test_patience(reference_polar: LocalPolar, site: Flask) -> None:

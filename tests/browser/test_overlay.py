@@ -21,6 +21,7 @@ from tests.browser.official import SANDBOX, behind_tls, overlay_script, seeing_s
 from tests.browser.staging import Stage, serving, site_for, staged
 from tests.hosted_pages import new_email
 from tests.services import free_port
+from tests.test_readme import block
 
 pytestmark = pytest.mark.browser
 
@@ -271,6 +272,19 @@ def test_buttons_that_come_later(visit: Visit) -> None:
     with visit.page.expect_request("http://evil.invalid/") as asked:
         visit.page.locator("#evil").click()
     assert asked.value.frame == visit.page.main_frame
+
+
+def test_the_example_for_analytics(visit: Visit) -> None:
+    """What the documentation shows counts who opens a checkout, by product and campaign."""
+    visit.page.add_init_script(
+        "window.counted = []; window.plausible = (...what) => counted.push(what)"
+    )
+    visit.page.add_init_script(block("run: overlay_events"))
+    visit.page.route(LINKS, lambda route: None)
+    visit.go(f"{PRODUCT}?utm_source=letter")
+    visit.click()
+    counted = {"props": {"product": "northlight", "utm_source": "letter"}}
+    assert visit.page.evaluate("counted") == [["Checkout open", counted]]
 
 
 # --- when it can't be had ----------------------------------------------------------------------
