@@ -625,7 +625,6 @@ def test_a_subdomain_is_part_of_the_address(
     shop = Storefront()
     app = make_site(reference_polar, shop=shop, pages=False, SERVER_NAME="example.com")
     app.subdomain_matching = True
-    app.url_map.subdomain_matching = True
     app.register_blueprint(shop.blueprint, subdomain="buy")
     head = head_of(app, "/", base_url="http://buy.example.com")
     assert head["canonical"] == "http://buy.example.com/"
