@@ -44,8 +44,9 @@ a:focus-visible { outline: 2px solid #fff; box-shadow: 0 0 0 4px #1b1b1f }
 .row { flex-wrap: wrap; gap: .5rem 1rem; align-items: center; padding: .75rem 1rem }
 .card { flex-direction: column; height: 100% }
 .words { display: flex; flex-direction: column; flex: 1 1 10rem; min-width: 0 }
+.row .words { align-items: flex-start }
 .card .words { gap: .35rem; padding: 1rem }
-.card .price { flex: 1 }
+.card .price { flex: 1; font-weight: 600 }
 .card .button, .card slot { margin-top: .5rem }
 .picture {
   position: relative; display: grid; place-items: center; aspect-ratio: 3 / 2;
@@ -59,7 +60,6 @@ img { position: absolute; background: inherit; width: 100%; height: 100%; object
   display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden;
   min-height: 2.9em;
 }
-.price { font-weight: 600 }
 .discount, .trial { margin-inline-start: .5em }
 .summary, .note, .trial { color: var(--_muted); font-size: .9rem; font-weight: 400 }
 .discount { color: light-dark(#14683c, #7ddba6) }
