@@ -66,9 +66,14 @@ class Texts:
         """``14 days``; an interval that is not known here is said as it came."""
         from babel.units import format_unit
 
-        if interval not in _INTERVALS:
-            return f"{count} {interval}"
-        return format_unit(count, f"duration-{interval}", locale=self.locale)
+        if interval in _INTERVALS:
+            unit = f"duration-{interval}"
+            # Where the long words are missing, as they are for some languages, Babel says the unit.
+            for length in ("long", "short"):
+                words = format_unit(count, unit, length=length, locale=self.locale)
+                if unit not in words:
+                    return words
+        return f"{count} {interval}"
 
     def every(self, interval: str, count: int) -> str:
         """How often something is charged: ``per month``, ``every 3 weeks``."""

@@ -331,3 +331,11 @@ def test_a_picture_by_itself_has_room() -> None:
     assert html.count('<p class="storefront-shown"><img ') == 1
     assert html.count("class=") == 1 + html.count("&lt;p class=")
     assert html.count('loading="lazy"') == 2
+
+
+@pytest.mark.parametrize("locale", ["en", "de", "pt_BR", "tr", "ar", "fa", "zh_Hans_CN"])
+def test_durations_are_in_words(locale: str) -> None:
+    """No language says a unit by its name in the tables of Unicode."""
+    for interval in ("day", "week", "month", "year"):
+        for count in (1, 2, 3, 14):
+            assert "duration-" not in Texts(locale).duration(interval, count)

@@ -19,8 +19,6 @@ from storefront.state import get_state
 from tests.conftest import SiteMaker
 
 IMPORT = '{% from "storefront/macros.html" import pricing_table %}'
-YEN = {"price_currency": "jpy"}
-DINAR = {"price_currency": "kwd"}
 PAIRS = '{{ pricing_table(["team-seats", "pro-monthly"], yearly=[none, "pro-yearly"]'
 
 
@@ -34,13 +32,15 @@ def text_of(html: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
 
 
-def product(amount: int, interval: str | None, count: int = 1, **price: Any) -> Product:
+def product(
+    amount: int, interval: str | None, count: int = 1, currency: str = "usd", **price: Any
+) -> Product:
     """A subscription at one price."""
     return Product(
         id=f"{interval}-{count}",
         recurring_interval=interval,
         recurring_interval_count=count,
-        prices=(Price(**{"id": "price", "price_amount": amount, **price}),),
+        prices=(Price(id="price", price_amount=amount, price_currency=currency, **price),),
     )
 
 
@@ -49,8 +49,8 @@ def product(amount: int, interval: str | None, count: int = 1, **price: Any) -> 
     [
         # Two of twelve months, in cents, in yen and in Kuwaiti fils.
         (product(1200, "month"), product(12000, "year"), 16, 2),
-        (product(980, "month", **YEN), product(9800, "year", **YEN), 16, 2),
-        (product(2500, "month", **DINAR), product(27500, "year", **DINAR), 8, 1),
+        (product(980, "month", currency="jpy"), product(9800, "year", currency="jpy"), 16, 2),
+        (product(2500, "month", currency="kwd"), product(27500, "year", currency="kwd"), 8, 1),
         # No whole month; rounded down, a hair below the next percent as well.
         (product(1900, "month"), product(19000, "year"), 16, 2),
         (product(1900, "month"), product(18999, "year"), 16, 0),
@@ -74,7 +74,7 @@ def test_what_is_saved(short: Product, long: Product, percent: int, periods: int
         (product(1000, "month"), product(12000, "year")),
         (product(1000, "month"), product(13000, "year")),
         (product(1000, "month"), product(11990, "year")),  # less than a percent
-        (product(1000, "month"), product(9000, "year", price_currency="eur")),
+        (product(1000, "month"), product(9000, "year", currency="eur")),
         (product(1000, "week"), product(9000, "year")),  # a year is no number of weeks
         (product(1000, "month", 2), product(2000, "month", 3)),
         (product(1000, "year"), product(100, "month")),
