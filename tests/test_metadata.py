@@ -37,7 +37,7 @@ SITE = Site(
 #: What these types may say, with what they inherit and as far as it is used here.
 #: Source: schema.org 29, of 2026.
 THING = {"@type", "@id", "name", "description", "url", "image"}
-PRICE_SPECIFICATION = {"price", "priceCurrency", "minPrice", "maxPrice"}
+PRICE_SPECIFICATION = {"eligibleQuantity", "price", "priceCurrency", "minPrice", "maxPrice"}
 OFFER = {
     *("availability", "eligibleQuantity", "price", "priceCurrency", "priceSpecification"),
     *("priceValidUntil", "seller"),
@@ -300,6 +300,56 @@ def sold(price: str | None = None, specification: Any = None, **more: Any) -> di
                 ],
             },
             id="seats",
+        ),
+        pytest.param(
+            [
+                {
+                    "amount_type": "unit_based",
+                    "tiers": {
+                        "type": "graduated",
+                        "tiers": [{"unit_amount": "100", "bound": 5}, {"unit_amount": "50"}],
+                    },
+                }
+            ],
+            {},
+            sold(
+                "1.00",
+                [
+                    unit(
+                        price,
+                        referenceQuantity=each("unit"),
+                        eligibleQuantity={
+                            "@type": "QuantitativeValue",
+                            **bounds,
+                            "unitText": "unit",
+                        },
+                    )
+                    for price, bounds in (
+                        ("1.00", {"minValue": 1, "maxValue": 5}),
+                        ("0.50", {"minValue": 6}),
+                    )
+                ],
+            ),
+            id="units, each at its range's price",
+        ),
+        pytest.param(
+            [
+                {**FIXED, "recurring_interval": "month"},
+                {**FIXED, "recurring_interval": "year", "price_amount": 29000},
+            ],
+            {},
+            {
+                **sold(),
+                "@type": "AggregateOffer",
+                "lowPrice": "29.00",
+                "highPrice": "290.00",
+                "offerCount": 2,
+                "offers": [
+                    sold("29.00", unit("29.00", **every(1, "MON"))),
+                    sold("290.00", unit("290.00", **every(1, "ANN"))),
+                ],
+            },
+            id="monthly or yearly",
         ),
         pytest.param(
             [UNITS],

@@ -251,18 +251,38 @@ def _rows(price: Price, product: CatalogProduct, texts: Texts) -> Iterator[_Row]
         said = {k: exact_amount(v, currency) for k, v in bounds.items() if v is not None}
         yield _Row(least, (_specification(price, product, least, **said),))
     elif amount_type in ("seat_based", "unit_based"):
-        noun = "seat" if amount_type == "seat_based" else unit_noun(price.unit_label, texts)
-        rows = tier_rows(price)
-        for row in rows[:_MOST_TIERS]:
-            each = _quantity(1, unitText=noun)
-            quantity: Data | None = None
-            if len(rows) > 1 or row.first > 1:
-                quantity = {"@type": "QuantitativeValue", "minValue": row.first}
-                if row.last is not None:
-                    quantity["maxValue"] = row.last
-                quantity["unitText"] = noun
-            specification = _specification(price, product, row.amount, referenceQuantity=each)
-            yield _Row(row.amount, (specification,), quantity)
+        yield from _by_quantity(price, product, texts)
+
+
+def _by_quantity(price: Price, product: CatalogProduct, texts: Texts) -> Iterator[_Row]:
+    """What a seat or a unit costs: one amount for each range of how many are bought.
+
+    Where only what is within a range is at its price, all ranges belong to one offer.
+    """
+    if price.amount_type == "seat_based":
+        noun = "seat"
+        is_graduated = price.seat_tiers is not None and (
+            price.seat_tiers.seat_tier_type == "graduated"
+        )
+    else:
+        noun = unit_noun(price.unit_label, texts)
+        is_graduated = price.tiers is not None and price.tiers.type == "graduated"
+    tiers = tier_rows(price)
+    rows = []
+    for tier in tiers[:_MOST_TIERS]:
+        quantity: Data | None = None
+        if len(tiers) > 1 or tier.first > 1:
+            quantity = {"@type": "QuantitativeValue", "minValue": tier.first}
+            if tier.last is not None:
+                quantity["maxValue"] = tier.last
+            quantity["unitText"] = noun
+        each = _quantity(1, unitText=noun)
+        said = _specification(price, product, tier.amount, referenceQuantity=each)
+        rows.append(_Row(tier.amount, (said,), quantity))
+    if is_graduated and len(rows) > 1:
+        ranges = tuple({**row.specifications[0], "eligibleQuantity": row.quantity} for row in rows)
+        rows = [_Row(rows[0].amount, ranges)]
+    yield from rows
 
 
 def _fixed(price: Price, amount: int, product: CatalogProduct) -> _Row:
