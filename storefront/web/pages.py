@@ -228,5 +228,4 @@ def current_catalog(state: State) -> Catalog:
 
 
 def _page_address(number: int, *, external: bool = False) -> str:
-    values = {} if number == 1 else {"page": number}
-    return url_for(".catalog", _external=external, **values)
+    return url_for(".catalog", _external=external, page=number if number > 1 else None)
