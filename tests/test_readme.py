@@ -74,6 +74,7 @@ BLOCKS = list(blocks())
 RUN = {
     "run: site",
     "run: macros",
+    "run: pricing",
     "run: buy_url",
     "run: visitor",
     "run: on_success",
@@ -93,6 +94,8 @@ RUN = {
     "run: signals",
     "run: webhook_events",
     "run: picture",
+    "run: card",
+    "run: embed_code",
     "run: element",  # these four by browser/test_element.py
     "run: element_room",
     "run: element_style",
@@ -430,6 +433,30 @@ def test_an_overlay_for_one_button(site: Flask) -> None:
     assert page.count("data-polar-checkout ") == 1
 
 
+def test_a_card(site: Flask) -> None:
+    """The frame of the example has the code of the card that it shows, and there is one."""
+    html = " ".join(block("run: card").split())
+    address = html.partition('src="')[2].partition('"')[0].replace("&amp;", "&")
+    options = ("--kind", "iframe", "--layout", "row", "--utm-source", "blog")
+    printed = site.test_cli_runner().invoke(
+        args=["storefront", "embed-code", "pro-monthly", *options]
+        + ["--site", "https://shop.example.com"]
+    )
+    assert printed.output.strip().replace(' frameborder="0"', "") == html
+    assert site.test_client().get(address).status_code == 200
+
+
+def test_code_for_the_merchant_alone(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
+    """The function of the example lets nobody else see the page with the code."""
+    app = make_site(reference_polar, SECRET_KEY="k")
+    run("run: embed_code", app=app)
+    client = app.test_client()
+    assert client.get("/shop/embed-code/pro-monthly").status_code == 404
+    with client.session_transaction() as session:
+        session["is_merchant"] = True
+    assert client.get("/shop/embed-code/pro-monthly").status_code == 200
+
+
 def test_patience(reference_polar: LocalPolar, site: Flask) -> None:
     """The example of a patient client reads all orders."""
     with site.app_context():
@@ -469,10 +496,20 @@ def test_macros(site: Flask) -> None:
     with site.test_request_context():
         page = render_template_string(block("run: macros"))
     assert '<p>Pro is <span class="storefront-price">$19.00 per month</span>.</p>' in page
-    assert page.count("/redirect?") == 2
+    assert page.count("/redirect?") == 3
     assert "utm_source=landing" in page
     assert "discount_code=WELCOME" in page
     assert str(escape("From $8.00 per seat, per month")) in page
+    assert "Yearly <b>2 months free</b>" in page
+
+
+def test_the_pricing_table(site: Flask) -> None:
+    """The example of a pricing table has the plan that stands out, and its campaign."""
+    with site.test_request_context():
+        page = render_template_string(block("run: pricing"))
+    assert page.count("<article") == 2
+    assert "storefront-plan-best" in page
+    assert page.count("utm_source=pricing") == 3
 
 
 def test_a_layout_of_ones_own(
