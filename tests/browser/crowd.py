@@ -56,15 +56,16 @@ _PLAIN = (
 )
 
 
-def crowd(polar: LocalPolar) -> None:
+def crowd(polar: LocalPolar, *, hard_only: bool = False) -> None:
     """Have them for sale besides what is there, each with a checkout link."""
     store = polar.store
     patterns = [each for each in store.products.values() if each["medias"] and each["prices"]]
     one_time = [p for p in patterns if p["prices"][0].get("price_amount") and not p["is_recurring"]]
     medias = [media for pattern in patterns for media in pattern["medias"]]
     link = store.live_links()[0]
+    plain = () if hard_only else _PLAIN
     names: list[tuple[str, str | None, int | None, bool]] = [
-        *((name, _PROSE, 900 + 700 * n, n % 5 != 3) for n, name in enumerate(_PLAIN)),
+        *((name, _PROSE, 900 + 700 * n, n % 5 != 3) for n, name in enumerate(plain)),
         *_HARD,
     ]
     for number, (name, description, amount, pictured) in enumerate(names):
