@@ -109,35 +109,36 @@ def frame(address: str, title: str, size: tuple[int, int], *, styled: bool = Tru
     ).format(address, width, height, title, style)
 
 
-def element(found: Found, reference: str, look: Look, utm: Mapping[str, str]) -> Markup:
+def element(
+    state: State,
+    found: Found,
+    reference: str,
+    buy_url: str | None,
+    *,
+    look: Look,
+    utm: Mapping[str, str],
+) -> Markup:
     """The custom element, with the script that makes it a button.
 
     Without the script, and while the shop is down, the link inside of it is what one sees.
-
-    :raises UnknownReference: for one link among several of a product: the element knows products.
     """
-    product, offer = found
-    if offer is not None and offer.link.id != product.offers[0].link.id:
-        raise UnknownReference(
-            reference,
-            f"The element sells by the first link of a product, and {reference!r} is another link "
-            "of it. Use the iframe.",
-        )
-    said = {"product": product.slug, "layout": look.layout, **utm}
+    name = found.product.name
+    said = {"product": reference, "layout": look.layout}
     if look.theme != "auto":
         said["theme"] = look.theme
     if look.accent:
         said["accent"] = look.accent
+    said |= utm
     attributes = Markup(" ").join(
-        Markup('{}="{}"').format(name.replace("_", "-"), value) for name, value in said.items()
+        Markup('{}="{}"').format(key.replace("_", "-"), value) for key, value in said.items()
     )
     return Markup(
         '<script src="{}" async></script>\n<buy-button {}><a href="{}">{}</a></buy-button>'
     ).format(
         page_url("embed_js", external=True),
         attributes,
-        page_url("product", external=True, slug=product.slug),
-        product.name,
+        buy_url or page_url("product", external=True, slug=found.product.slug),
+        state.texts("Buy {name}", name=name) if buy_url else name,
     )
 
 
@@ -156,8 +157,8 @@ def embed_code(
     ``buy_url`` is where a button of that reference leads, its campaign included. A button for an
     email has all styles in the element, since mail programs take no others.
 
-    :raises UnknownReference: for a kind that there is not: of a product that can't be bought, of
-        one link among several where only products are known, or without the shop's pages.
+    :raises UnknownReference: for a kind that there is not: of a product that can't be bought, or
+        without the shop's pages.
     """
     product = found.product
     if kind in ("iframe", "element", "qr"):
@@ -177,7 +178,7 @@ def embed_code(
                 )
             return str(frame(address, product.name, SIZES[look.layout]))
         if kind == "element":
-            return str(element(found, reference, look, utm))
+            return str(element(state, found, reference, buy_url, look=look, utm=utm))
     if buy_url is None:
         raise UnknownReference(reference, f"No checkout link sells {product.slug!r}.")
     if kind == "qr":

@@ -97,10 +97,15 @@ def test_look_and_campaign(site: Flask) -> None:
 
 
 def test_a_link_of_its_own(site: Flask) -> None:
-    """One link among several of a product has no element, and the command says what else."""
-    assert "element" not in codes(site, "Pro plans", "--site", SHOP)
-    failed = run(site, "Pro plans", "--site", SHOP, "--kind", "element", code=2)
-    assert "Use the iframe." in failed.output
+    """One link among several of a product is sold by its own name, in each kind."""
+    found = codes(site, "Pro plans", "--site", SHOP)
+    assert list(found) == list(KINDS)
+    assert frame_of(found["iframe"])["src"] == f"{SHOP}/shop/embed/Pro%20plans"
+    assert 'product="Pro plans"' in found["element"]
+    client = site.test_client()
+    sold = client.get("/shop/products/Pro%20plans.json").get_json()["buy_url"]
+    assert sold.replace("&", "&amp;") in found["link"]
+    assert sold.replace("&", "&amp;") in found["element"]
 
 
 def test_what_can_not_be_bought(site: Flask) -> None:

@@ -99,7 +99,8 @@ def test_the_default_in_the_table_is_the_default(name: str) -> None:
     if default is dataclasses.MISSING:
         assert shown.startswith("required")
     elif literal := re.fullmatch("`([^`]+)`", shown):
-        assert literal[1] in (str(default), f"{default:g}" if type(default) is float else None)
+        written = " ".join(default) if isinstance(default, tuple) else str(default)
+        assert literal[1] in (written, f"{default:g}" if type(default) is float else None)
     else:
         assert default in (None, ())
 

@@ -437,10 +437,10 @@ def test_a_card(site: Flask) -> None:
     """The frame of the example has the code of the card that it shows, and there is one."""
     html = " ".join(block("run: card").split())
     address = html.partition('src="')[2].partition('"')[0].replace("&amp;", "&")
-    options = ("--kind", "iframe", "--layout", "row", "--utm-source", "blog")
+    look = ("--kind", "iframe", "--layout", "row", "--utm-source", "blog")
+    where = ("--site", "https://shop.example.com")
     printed = site.test_cli_runner().invoke(
-        args=["storefront", "embed-code", "pro-monthly", *options]
-        + ["--site", "https://shop.example.com"]
+        args=["storefront", "embed-code", "pro-monthly", *look, *where]
     )
     assert printed.output.strip().replace(' frameborder="0"', "") == html
     assert site.test_client().get(address).status_code == 200

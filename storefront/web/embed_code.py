@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from flask import request
-from markupsafe import Markup
 from werkzeug.wrappers import Response as BaseResponse
 
 from storefront.buttons import public_url
@@ -58,7 +57,7 @@ def embed_code_page(reference: str) -> BaseResponse:
         product=found.product,
         codes=codes,
         iframe=frame(address, found.product.name, SIZES[look.layout], styled=False),
-        element=element(found, reference, look, utm) if "element" in codes else Markup(),
+        element=element(state, found, reference, buy_url, look=look, utm=utm),
         look=look,
         utm=[(name, utm.get(name, "")) for name in UTM_NAMES],
         themes=THEMES,
