@@ -93,6 +93,19 @@ def test_a_url_is_a_server() -> None:
         ),
         ({**SANDBOX, "STOREFRONT_PROXY_URL": "proxy:3128"}, "STOREFRONT_PROXY_URL", ["proxy URL"]),
         ({**SANDBOX, "STOREFRONT_PROXY_URL": "socks5://p:1"}, "STOREFRONT_PROXY_URL", ["PySocks"]),
+        (
+            {**SANDBOX, "STOREFRONT_OVERLAY": True},
+            "STOREFRONT_OVERLAY",
+            ["True", "'on'", "'polar'"],
+        ),
+        *(
+            (
+                {**SANDBOX, "STOREFRONT_POLAR_SCRIPT_URL": url},
+                "STOREFRONT_POLAR_SCRIPT_URL",
+                ["/static"],
+            )
+            for url in ("//cdn.example.com/a.js", "javascript:1", "https://a b/", "/a.js\n", "a.js")
+        ),
         ({**SANDBOX, "STOREFRONT_CA_BUNDLE": "/no/such"}, "STOREFRONT_CA_BUNDLE", ["no such file"]),
         (
             {**SANDBOX, "STOREFRONT_LOCALES": "de"},

@@ -82,6 +82,8 @@ class Visit:
         self.page.route(LINKS, lambda route: _puppet(route, script))
         self.go()
         self.click()
+        frame = self.page.frame_locator("iframe")
+        frame.locator("html[data-ready]").wait_for(state="attached")
         return self.page.frames[-1]
 
     def say(self, **message: Any) -> None:
@@ -118,7 +120,7 @@ def _puppet(route: Route, script: str) -> None:
         "<script type=module>import {PolarEmbedCheckout} from './package.js';"
         "const origin = new URLSearchParams(location.search).get('embed_origin');"
         "window.say = (message) => PolarEmbedCheckout.postMessage(message, origin);"
-        f"{script}</script>",
+        f"{script}; document.documentElement.dataset.ready = '';</script>",
     )
 
 
