@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from storefront.catalog import Found
+from storefront.colours import read_colour, text_on
 from storefront.errors import UnknownReference
 from storefront.state import State
 from storefront.urls import page_url
@@ -30,7 +31,6 @@ LAYOUTS: Final[tuple[CardLayout, ...]] = get_args(CardLayout)
 #: The kinds of code, in the order in which they are shown.
 KINDS: Final = ("iframe", "element", "link", "email", "markdown", "qr")
 
-_COLOUR: Final = re.compile("#?([0-9a-f]{3}|[0-9a-f]{6})")
 _STYLE: Final = Markup(' style="border:0;border-radius:12px;max-width:100%"')
 #: What has a meaning in Markdown, inside of a link's words.
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>&!~|])")
@@ -63,28 +63,6 @@ def read_look(parameters: Mapping[str, str]) -> Look:
         read_colour(parameters.get("accent", "")),
         "row" if layout == "row" else "button" if layout == "button" else "card",
     )
-
-
-def read_colour(text: str) -> str | None:
-    """Six hexadecimal digits of a colour such as ``#1F4ED8`` or ``14d``; None for all else."""
-    found = _COLOUR.fullmatch(text.lower())
-    if found is None:
-        return None
-    digits = found[1]
-    return digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
-
-
-def text_on(colour: str) -> str:
-    """Black or white, whichever reads better on six hexadecimal digits of colour.
-
-    The better one always has a contrast of at least 4.5 to 1. Source: WCAG 2.2, relative luminance.
-    """
-    parts = (int(colour[place : place + 2], 16) / 255 for place in (0, 2, 4))
-    red, green, blue = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-    )
-    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    return "000000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "ffffff"
 
 
 def card_url(reference: str, look: Look, utm: Mapping[str, str] | None = None) -> str | None:

@@ -8,6 +8,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
+from storefront.colours import contrast_with_white, read_colour
 from storefront.errors import LinkError
 
 Format = Literal["svg", "png"]
@@ -19,7 +20,6 @@ MAX_CHARACTERS: Final = 500
 #: Pixels a module of a PNG, and modules of white around the code.
 MAX_SCALE: Final = 24
 MAX_BORDER: Final = 16
-_COLOR: Final = re.compile("#?([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})")
 #: What WCAG asks of text serves a camera as well.
 _LEAST_CONTRAST: Final = 4.5
 
@@ -88,21 +88,9 @@ def _number(field: str, value: str, lowest: int, highest: int) -> int:
 
 
 def _dark(field: str, value: str) -> str:
-    found = _COLOR.fullmatch(value)
-    if found is None:
+    digits = read_colour(value)
+    if digits is None:
         raise LinkError(field, "may be three or six hexadecimal digits, such as 1f4ed8")
-    digits = found[1].lower()
-    if len(digits) == 3:
-        digits = "".join(digit * 2 for digit in digits)
-    if 1.05 / (_luminance(digits) + 0.05) < _LEAST_CONTRAST:
+    if contrast_with_white(digits) < _LEAST_CONTRAST:
         raise LinkError(field, "is too light: on white a phone would not read the code")
     return digits
-
-
-def _luminance(digits: str) -> float:
-    """How light a colour is, from 0 to 1. Source: WCAG 2.2, relative luminance."""
-    parts = (int(digits[start : start + 2], 16) / 255 for start in (0, 2, 4))
-    red, green, blue = (
-        ((part + 0.055) / 1.055) ** 2.4 if part > 0.04045 else part / 12.92 for part in parts
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from storefront import ConfigurationError, Storefront, Visitor
-from storefront.embeds import Look, read_colour, read_look, text_on
+from storefront.colours import read_colour, text_on
+from storefront.embeds import Look, read_look
 from storefront.emulator import LocalPolar
 from storefront.settings import Settings
 from storefront.state import get_state

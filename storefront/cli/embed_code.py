@@ -14,7 +14,8 @@ from flask.globals import request_ctx
 from storefront.buttons import public_url
 from storefront.catalog import Catalog
 from storefront.cli.command import Group, WrongUse, json_option, print_json, site_option
-from storefront.embeds import KINDS, LAYOUTS, THEMES, Look, embed_code, read_colour
+from storefront.colours import read_colour
+from storefront.embeds import KINDS, LAYOUTS, THEMES, Look, embed_code
 from storefront.errors import CatalogUnavailable, UnknownReference
 from storefront.links import UTM_NAMES
 from storefront.state import State, get_state

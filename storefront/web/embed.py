@@ -9,7 +9,8 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from storefront.buttons import ask_no_visitor
 from storefront.catalog import Catalog, Found
-from storefront.embeds import read_colour, read_look, text_on
+from storefront.colours import read_colour, text_on
+from storefront.embeds import read_look
 from storefront.errors import CatalogUnavailable, UnknownReference
 from storefront.links import read_query
 from storefront.state import State, get_state
