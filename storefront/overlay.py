@@ -49,8 +49,9 @@ def script_tag(state: State, *, nonce: str | None = None, seconds: float | None 
             extra += Markup(' integrity="{}" crossorigin="anonymous"').format(
                 POLAR_SCRIPT_INTEGRITY
             )
-        source = own or POLAR_SCRIPT_URL
-        return Markup('<script src="{}" defer data-auto-init{}></script>').format(source, extra)
+        return Markup('<script src="{}" defer data-auto-init{}></script>').format(
+            own or POLAR_SCRIPT_URL, extra
+        )
     source = page_url("static", filename="overlay.js", v=__version__)
     if source is None:
         return Markup("")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from flask import Response, render_template_string
+from flask import Flask, Response, render_template_string
 from playwright.sync_api import Browser, Frame, Locator, Page, Route, expect
 
 import storefront
@@ -128,7 +128,7 @@ def _puppet(route: Route, script: str) -> None:
 def over(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """The demo site, whose buttons open the checkout over the page."""
     folder = tmp_path_factory.mktemp("over")
-    settings = {"STOREFRONT_OVERLAY": "on", "STOREFRONT_BUTTONS": "link"}
+    settings: dict[str, Any] = {"STOREFRONT_OVERLAY": "on", "STOREFRONT_BUTTONS": "link"}
     with staged(folder, settle_seconds=0.2, **settings) as stage:
         yield stage
 
@@ -174,7 +174,7 @@ def test_a_purchase_over_the_page(
     tmp_path: Path,
     theme: Literal["light", "dark"],
     path: str,
-    settings: dict[str, str],
+    settings: dict[str, Any],
     campaign: dict[str, str],
 ) -> None:
     """Opened in the page's theme, declined, paid: the buyer arrives at the receipt, the site has
@@ -339,7 +339,7 @@ def test_a_frame_that_is_refused(visit: Visit, why: str) -> None:
 def test_a_policy_that_forbids_the_frame(browser: Browser, tmp_path: Path) -> None:
     """Where the site's own policy has no place for the frame, the link is followed at once."""
     policy = "default-src 'self'; frame-src 'self'"
-    settings = {"STOREFRONT_OVERLAY": "on", "STOREFRONT_BUTTONS": "link"}
+    settings: dict[str, Any] = {"STOREFRONT_OVERLAY": "on", "STOREFRONT_BUTTONS": "link"}
     with staged(tmp_path, STOREFRONT_CONTENT_SECURITY_POLICY=policy, **settings) as stage:
         context = browser.new_context()
         visit = Visit(context.new_page(), stage)
@@ -592,7 +592,7 @@ class Own:
     policy: str
 
 
-def _own_site(stage: Stage, folder: Path, **settings: Any) -> tuple[Any, dict[str, list[str]]]:
+def _own_site(stage: Stage, folder: Path, **settings: Any) -> tuple[Flask, dict[str, list[str]]]:
     app = site_for(stage.polar.url, folder, plain=True, **settings)
     app.add_url_rule("/own", "own", lambda: render_template_string(OWN_PAGE))
     app.add_url_rule("/favicon.ico", "icon", lambda: ("", 204))
@@ -600,7 +600,7 @@ def _own_site(stage: Stage, folder: Path, **settings: Any) -> tuple[Any, dict[st
         return app, csp_directives(overlay=True)
 
 
-def _serve_policy(app: Any, policy: str) -> None:
+def _serve_policy(app: Flask, policy: str) -> None:
     @app.after_request
     def protect(response: Response) -> Response:
         response.headers.setdefault("Content-Security-Policy", policy)
