@@ -18,7 +18,8 @@ from storefront.work import Waiting, WorkQueue
 
 def make_jobs() -> Group:
     """The group ``jobs``."""
-    group = Group("jobs", help="Look at the work that is left, and have what was given up done again.")
+    words = "Look at the work that is left, and have what was given up done again."
+    group = Group("jobs", help=words)
     for command in (_list_jobs, _retry):
         group.add_command(command)
     return group

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from storefront.database.aside import Aside, Late
 from storefront.errors import DatabaseUnavailable
 from storefront.forking import GATE
 from storefront.secret import Secret
@@ -17,9 +18,18 @@ from storefront.secret import Secret
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+_T = TypeVar("_T")
 #: Seconds to wait for a connection, and for another process's transaction to end.
 _CONNECT_SECONDS = 2
 _BUSY_SECONDS = 10
+#: When a server that is gone without a word is noticed: seconds of silence, then between some
+#: questions; and the milliseconds that what was sent may go unnoticed.
+_ALIVE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
 
 
 class Database:
@@ -40,6 +50,7 @@ class Database:
         self._is_short = False
         self._lock = threading.Lock()
         self._pen = threading.Lock()
+        self._aside = Aside()
         GATE.close_before_forks(self)
 
     def __repr__(self) -> str:
@@ -97,6 +108,19 @@ class Database:
         """
         with self._transaction(write=True) as connection:
             yield connection
+
+    def within(self, seconds: float, function: Callable[[], _T]) -> _T:
+        """Call a function that uses the database, and wait for it for so many seconds at most.
+
+        A server may take a connection and not answer any more, and no timeout of its own ends
+        that. The function runs in another thread, with this one's context; left alone, it goes on.
+
+        :raises DatabaseUnavailable: when it is not done by then.
+        """
+        try:
+            return self._aside.within(seconds, function)
+        except Late:
+            raise DatabaseUnavailable(f"The database ({self}) does not answer in time.") from None
 
     def upgrade(self) -> tuple[int, int]:
         """Make or upgrade the tables; gives the version before, and after.
@@ -236,6 +260,7 @@ class Database:
                 pool_timeout=_CONNECT_SECONDS,
                 connect_args={
                     "connect_timeout": _CONNECT_SECONDS,
+                    **_ALIVE,
                     "options": f"-c statement_timeout={_BUSY_SECONDS * 1000} "
                     f"-c lock_timeout={_BUSY_SECONDS * 1000} -c timezone=UTC",
                 },

@@ -250,6 +250,8 @@ class ProofDesk:
         #: Visits without proof in a minute of which the checkout is looked at later.
         self.visits = Limit(6, 60)
         self.visited: Recent[str, bool] = Recent(600)
+        #: Checkouts whose sale is in the database: a page that is loaded again need not ask it.
+        self.noted: Recent[str, bool] = Recent(3600, most=10_000)
         #: Ways into the portal that are opened in a minute, by whom.
         self.portals = Limit(10, 60)
         #: Polar's answers, by checkout: a page that is reloaded sooner is told the same. False is

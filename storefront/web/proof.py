@@ -39,8 +39,9 @@ BUYER_COOKIE: Final = "storefront_buyer"
 PURCHASES_COOKIE: Final = "storefront_purchases"
 #: Parsing all of a visitor's cookies costs more than the rest of a click on "buy".
 _BUYER: Final = re.compile(rf"(?:^|;)\s*{BUYER_COOKIE}=([^;\s]+)")
-#: Shortest time that Polar is given, in seconds.
+#: Shortest time that Polar is given, in seconds, and that the database is.
 _LEAST: Final = 0.05
+_LEAST_TO_NOTE: Final = 0.2
 
 
 class Proven(NamedTuple):
@@ -61,6 +62,10 @@ class Deadline:
     def left(self) -> float:
         """Seconds that are left; never less than what a call needs to fail in order."""
         return max(self._ends - time.monotonic(), _LEAST)
+
+    def left_to_note(self) -> float:
+        """The same for writing something down, for which Polar may have left no time."""
+        return max(self._ends - time.monotonic(), _LEAST_TO_NOTE)
 
     @property
     def is_over(self) -> bool:
@@ -206,7 +211,9 @@ def by_email(state: State, checkout_id: str, typed: Secret, deadline: Deadline) 
     return Proven(checkout, Standing.BUYER, is_new=True)
 
 
-def note_visit(state: State, checkout_id: str, *, is_proven: bool = False) -> None:
+def note_visit(
+    state: State, checkout_id: str, deadline: Deadline, *, is_proven: bool = False
+) -> None:
     """Have a checkout looked at later, so that a sale is not lost because nobody proved it.
 
     Of visits without proof only a few a minute are followed up.
@@ -216,7 +223,7 @@ def note_visit(state: State, checkout_id: str, *, is_proven: bool = False) -> No
         return
     proofs.visited.put(checkout_id, True)
     try:
-        state.orders.saw_visit(checkout_id)
+        state.database.within(deadline.left_to_note(), lambda: state.orders.saw_visit(checkout_id))
     except DatabaseUnavailable as error:
         logger.warning("A checkout can't be noted to be looked at. %s", error)
 

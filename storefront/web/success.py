@@ -24,7 +24,7 @@ from storefront.errors import (
     PolarUnauthorized,
 )
 from storefront.orders import Customer, Granted, Outcome, Receipt, read_granted, read_outcome
-from storefront.polar import Checkout
+from storefront.polar import Checkout, Order
 from storefront.secret import Secret
 from storefront.state import State, get_state
 from storefront.web.proof import (
@@ -88,13 +88,13 @@ def success() -> BaseResponse:
     try:
         proven = by_browser(state, checkout_id, deadline)
         if proven is None:
-            note_visit(state, checkout_id)
+            note_visit(state, checkout_id, deadline)
             return neutral_page(state)
         shown = _read(state, proven.checkout, deadline)
     except PolarError as error:
         logger.warning("The success page could not read checkout %s. %s", checkout_id, error)
         return _waiting("storefront/success_unavailable.html", checkout_id, 503)
-    response = _page(state, checkout_id, shown)
+    response = _page(state, checkout_id, shown, deadline)
     remember(state, response, proven, "success")
     return response
 
@@ -245,14 +245,15 @@ def _read_granted(
     return None
 
 
-def _page(state: State, checkout_id: str, shown: _Shown) -> Response:
+def _page(state: State, checkout_id: str, shown: _Shown, deadline: Deadline) -> Response:
     outcome = shown.outcome
     if outcome.state == "waiting":
-        note_visit(state, checkout_id, is_proven=True)
+        note_visit(state, checkout_id, deadline, is_proven=True)
         return _waiting("storefront/success.html", checkout_id, 200, outcome=outcome)
     if outcome.receipt is None:
         return private_page("storefront/success.html", outcome=outcome)
-    answer = _call_site(outcome.receipt, is_first=_note_sale(state, outcome, checkout_id))
+    is_first = _note_sale(state, outcome.order, checkout_id, deadline)
+    answer = _call_site(outcome.receipt, is_first=is_first)
     if answer is not None and not isinstance(answer, Mapping):
         return keep_private(make_response(answer))
     receipt = replace(outcome.receipt, customer=shown.buyer)
@@ -298,18 +299,24 @@ def _address(query: list[tuple[str, str]], endpoint: str = "success") -> str:
     return f"{address}?{urlencode(query)}" if query else address
 
 
-def _note_sale(state: State, outcome: Outcome, checkout_id: str) -> bool:
+def _note_sale(state: State, order: Order | None, checkout_id: str, deadline: Deadline) -> bool:
     """Have the order fulfilled, should nothing else have told of it; whether this is the first."""
-    assert outcome.order is not None, "a receipt is made of an order"
+    assert order is not None, "a receipt is made of an order"
+    if checkout_id in state.proofs.noted:
+        return False
     try:
-        return state.orders.saw_paid(outcome.order, checkout_id)
+        first = state.database.within(
+            deadline.left_to_note(), lambda: state.orders.saw_paid(order, checkout_id)
+        )
     except DatabaseUnavailable as error:
         logger.error(
             "Order %s was paid, and can't be noted now; a webhook, or comparing the orders with "
             "Polar's, will make up for it. %s",
-            *(outcome.order.id, error),
+            *(order.id, error),
         )
         return False
+    state.proofs.noted.put(checkout_id, True)
+    return first
 
 
 def _call_site(receipt: Receipt, *, is_first: bool) -> Any:

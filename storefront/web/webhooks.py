@@ -20,6 +20,9 @@ logger = logging.getLogger("storefront")
 #: Seconds between two lines of the log that say the same: anybody can send anything here.
 _SAY_AGAIN_SECONDS = 600.0
 _RETRY_SECONDS = 30
+#: Within this a webhook is kept, or Polar is to send it again: a database that hangs must not take
+#: all of the server's threads with it.
+_KEEP_SECONDS = 2.0
 
 
 def webhooks() -> Response:
@@ -46,7 +49,7 @@ def webhooks() -> Response:
         _say(state, logging.WARNING, f"A webhook was refused. {error}")
         return _answer(403, str(error))
     try:
-        receive(state, event)
+        state.database.within(_KEEP_SECONDS, lambda: receive(state, event))
     except DatabaseUnavailable as error:
         _say(state, logging.ERROR, f"A webhook can't be kept; Polar will send it again. {error}")
         return _answer(503, "It can't be kept now. Send it again.")
