@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -142,7 +143,7 @@ def test_what_is_done_aside_ends_as_it_would() -> None:
     done: list[int] = []
     for number in range(PLACES):
         with pytest.raises(Late):
-            aside.within(0.01, lambda n=number: (gate.wait(30), done.append(n)))  # type: ignore[misc]
+            aside.within(0.01, partial(_wait, gate, done, number))
     began = time.monotonic()
     with pytest.raises(Late):
         aside.within(30, lambda: 5)
@@ -153,6 +154,11 @@ def test_what_is_done_aside_ends_as_it_would() -> None:
         assert time.monotonic() < give_up
         time.sleep(0.01)
     assert aside.within(30, lambda: 5) == 5
+
+
+def _wait(gate: threading.Event, done: list[int], number: int) -> None:
+    gate.wait(30)
+    done.append(number)
 
 
 def _fail() -> int:
