@@ -402,7 +402,7 @@ def _existing_file(value: Any) -> Path:
 
 
 def _shop_name(value: Any) -> str:
-    name = str(value).strip()
+    name = value.strip() if isinstance(value, str) else ""
     if not name or not name.isprintable() or len(name) > 70:
         raise ValueError("a name of up to 70 characters is needed, in one line")
     return name

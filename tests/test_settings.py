@@ -59,6 +59,7 @@ def test_a_url_is_a_server() -> None:
         ({"POLAR_SERVER": "local", "POLAR_PORT": "99999"}, "POLAR_PORT", ["'99999'", "65535"]),
         ({"POLAR_SERVER": "local", "POLAR_SEED": "/no/such"}, "POLAR_SEED", ["no such file"]),
         ({**SANDBOX, "POLAR_ORGANIZATION_ID": "acme"}, "POLAR_ORGANIZATION_ID", ["'acme'", "UUID"]),
+        ({**SANDBOX, "STOREFRONT_SHOP_NAME": "A\nB"}, "STOREFRONT_SHOP_NAME", ["in one line"]),
         ({**SANDBOX, "STOREFRONT_LOCALE": "xx"}, "STOREFRONT_LOCALE", ["'xx'", "'de'"]),
         (
             {**SANDBOX, "STOREFRONT_CATALOG_TTL_SECONDS": "soon"},
