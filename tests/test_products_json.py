@@ -325,7 +325,7 @@ def test_by_the_fast_lane(reference_polar: LocalPolar, make_site: SiteMaker) -> 
         passed.append(environ["REQUEST_METHOD"])
         return inner(environ, start_response)
 
-    site.wsgi_app = shop.fast_lane(note)  # type: ignore[method-assign]
+    site.wsgi_app = shop.fast_lane(note)  # type: ignore[method-assign, assignment]
     answers = [get(site, "products.json", headers={"Origin": "https://a.example"}) for _ in "ab"]
     assert passed == ["GET"]
     assert answers[0].data == answers[1].data
