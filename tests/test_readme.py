@@ -82,6 +82,7 @@ RUN = {
     "run: on_refund",
     "run: orders_test",
     "run: css",
+    "run: theme",
     "run: cache",
     "run: policy",
     "run: csp_directives",
@@ -530,11 +531,12 @@ def test_a_layout_of_ones_own(
     assert "<h1>Pro Monthly</h1>" in body
 
 
-def test_custom_properties() -> None:
-    """The example of a theme sets properties that the stylesheet uses, where it sets them."""
+@pytest.mark.parametrize("marker", ["run: css", "run: theme"])
+def test_custom_properties(marker: str) -> None:
+    """The examples of a theme set properties that the stylesheet uses, where it sets them."""
     css = Path(storefront.__file__).parent / "static" / "storefront" / "storefront.css"
     source = css.read_text(encoding="utf-8")
-    example = block("run: css")
+    example = block(marker)
     for name in re.findall(r"(--[\w-]+):", example):
         assert f"var({name})" in source
     assert f":where({example.partition(' {')[0]})" in source

@@ -367,7 +367,7 @@ def test_results_are_not_mistaken_for_the_catalogue(
         STOREFRONT_PREPARED_PAGES="always",
         TEMPLATES_AUTO_RELOAD=False,
     )
-    app.wsgi_app = shop.fast_lane(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = shop.fast_lane(app.wsgi_app)  # type: ignore[method-assign,assignment]
     client = app.test_client()
     for _ in range(3):
         plain = client.get("/shop/").text

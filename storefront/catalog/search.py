@@ -9,6 +9,7 @@ anew. A query looks through these strings with ``bytes.find``, which reads a gig
 from __future__ import annotations
 
 import re
+import threading
 import unicodedata
 from array import array
 from bisect import bisect_right
@@ -19,6 +20,7 @@ from typing import Final, Literal, NamedTuple, get_args
 import msgspec
 
 from storefront.catalog.traits import KINDS, UNKNOWN, unpack_currency
+from storefront.forking import GATE
 
 Sort = Literal["newest", "price", "price-desc"]
 SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
@@ -105,6 +107,8 @@ class Finder:
         for row in rows:
             self._firsts.append(self._firsts[-1] + len(row.kinds))
         self._facets: Facets | None = None
+        self._reading = threading.Lock()
+        self._is_read = False
 
     @property
     def facets(self) -> Facets:
@@ -152,8 +156,9 @@ class Finder:
         first, *others = sorted(words, key=len, reverse=True)
         whole = b" " + b" ".join(words)
         beginnings = [b" " + word for word in words]
+        self._read_all()
         for row, number in zip(self._rows, self._firsts, strict=False):
-            content, starts = _text_of(row)
+            content, starts = row.texts[0]
             find = content.find
             at = find(first)
             while at >= 0:
@@ -171,6 +176,16 @@ class Finder:
                         rank = 3
                     yield number + which, rank
                 at = find(first, end)
+
+    def _read_all(self) -> None:
+        """Have the words of all chunks: the first search waits for it, and all that come by then."""
+        if self._is_read:
+            return
+        with GATE.passed(), self._reading:
+            for row in self._rows:
+                if not row.texts:
+                    row.texts.append(_read_words(row.content, row.listed))
+            self._is_read = True
 
     def _prices(self) -> array[int]:
         """The least price of each product, where it is in the shop's currency."""
@@ -232,13 +247,6 @@ def fold(text: str) -> str:
     return " ".join(folded.split())
 
 
-def _text_of(row: Row) -> ChunkText:
-    """The words of a chunk's products; made at the first search, and kept with the chunk."""
-    if not row.texts:
-        row.texts.append(_read_words(row.content, row.listed))
-    return row.texts[0]
-
-
 def _read_words(content: bytes, listed: bytes) -> ChunkText:
     """The name and the beginning of the description of each listed product, folded."""
     pieces: list[bytes] = []
@@ -276,5 +284,5 @@ def _rounded(amount: int) -> int:
     """The nearest amount that is round: 1, 1.5, 2, … of its own order."""
     if amount < 10:
         return amount
-    power = 10 ** (len(str(amount)) - 2)
+    power: int = 10 ** (len(str(amount)) - 2)
     return min((step * power for step in _STEPS), key=lambda step: abs(step - amount))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urljoin
 from uuid import uuid4
 
@@ -90,7 +90,7 @@ def main() -> int:
 
 
 @contextmanager
-def _sites(folder: Path, **settings: str) -> Iterator[Sites]:
+def _sites(folder: Path, **settings: Any) -> Iterator[Sites]:
     nowhere = f"http://127.0.0.1:{free_port()}"
     closed = site_for(nowhere, folder / "closed", plain=True, **settings)
     with (
