@@ -72,12 +72,12 @@ def pricing() -> str:
     except CatalogUnavailable:
         on_sale = {}
     plans = [slug for slug in PLANS if slug in on_sale]
-    if not plans:  # a store of your own
+    if len(plans) < len(PLANS):  # a store of your own
         plans = [slug for slug, product in on_sale.items() if product.is_subscription][:3]
     return render_template(
         "pricing.html",
         plans=plans,
-        yearly=[PLANS.get(slug) for slug in plans],
+        yearly=[yearly if yearly in on_sale else None for yearly in map(PLANS.get, plans)],
         best="pro-monthly" if "pro-monthly" in plans else None,
     )
 

@@ -6,11 +6,13 @@ import json
 import logging
 import re
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask, render_template_string
 
+from app import create_app
 from storefront import LinkError, Storefront, UnknownReference, Visitor
 from storefront.catalog.plans import common_name, compute_saving
 from storefront.emulator import LocalPolar
@@ -292,3 +294,22 @@ def test_savings_that_differ(reference_polar: LocalPolar, site: Flask) -> None:
     assert "Yearly Save up to 33%" in text_of(html)
     assert "2 months free" in text_of(html)
     assert "4 months free" in text_of(html)
+
+
+def test_the_demos_page_of_prices(reference_polar: LocalPolar, tmp_path: Path) -> None:
+    """With a store of one's own the demo compares its subscriptions; without one it stays up."""
+    config = {
+        "POLAR_SERVER": reference_polar.url,
+        "POLAR_ACCESS_TOKEN": next(iter(reference_polar.tokens)),
+        "STOREFRONT_CACHE_DIR": str(tmp_path / "cache"),
+        "STOREFRONT_PAGE_TIMEOUT_SECONDS": 10,
+        "TESTING": True,
+    }
+    page = create_app(config).test_client().get("/pricing").text
+    assert page.count("<article") == 3
+    assert "Recommended" not in page
+    reference_polar.stop()
+    cold = {**config, "STOREFRONT_CACHE_DIR": str(tmp_path / "other")}
+    answer = create_app(cold).test_client().get("/pricing")
+    assert answer.status_code == 200
+    assert "<article" not in answer.text
