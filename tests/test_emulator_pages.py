@@ -153,6 +153,35 @@ def test_a_portal_link_that_is_over(polar: LocalPolar) -> None:
     assert (page.status, "no longer good" in page.text) == (401, True)
 
 
+def test_the_portal_asks_who_comes_without_a_session(
+    polar: LocalPolar, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A code is sent to a customer's address, here to the log, and lets in once."""
+    email = new_email()
+    open_link(polar, "Northlight Sync").press("pay", customer_email=email)
+    portal = f"{polar.url}/{polar.store.organization['slug']}/portal"
+    form = browse(portal)
+    assert (form.status, "Sign in" in form.text) == (200, True)
+
+    def post(**fields: str) -> requests.Response:
+        return requests.post(portal, data=fields, allow_redirects=False, timeout=5)
+
+    for address in ("nobody@example.com", email):
+        sent = post(action="send", email=address)
+        assert sent.status_code == 200
+        assert "a code was sent" in sent.text
+    (line,) = [each for each in caplog.messages if "customer portal" in each]
+    code = line.partition(": ")[2].partition(" ")[0]
+    assert line == f"A code for the customer portal: {code} for {email}"
+    for wrong in (("nobody@example.com", code), (email, "x"), (email, "")):
+        answer = post(action="enter", email=wrong[0], code=wrong[1])
+        assert (answer.status_code, "not the code" in answer.text) == (422, True)
+    let_in = post(action="enter", email=email, code=f" {code} ")
+    assert let_in.status_code == 303
+    assert "Northlight Sync" in browse(let_in.headers["Location"]).text
+    assert post(action="enter", email=email, code=code).status_code == 422
+
+
 def test_the_portal_of_a_session_made_by_the_shop(polar: LocalPolar) -> None:
     """The address that the API gives for a customer shows their orders and subscriptions."""
     email = new_email()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from werkzeug.wrappers import Request, Response
 
@@ -39,6 +39,7 @@ from storefront.emulator.wording import countries, money, tiers_in_words, unit_n
 #: How long Polar's page waits for a payment to settle. Source: its measured behaviour, 2026-11-22.
 _PATIENCE_SECONDS = 15.0
 _READ = ("GET", "HEAD")
+_TOKEN = "customer_session_token"  # noqa: S105
 
 
 def routes() -> list[Route]:
@@ -47,8 +48,8 @@ def routes() -> list[Route]:
         Route("/", _READ, with_error_pages(show_index)),
         Route("/checkout/<secret>", ("GET", "HEAD", "POST"), with_error_pages(checkout)),
         Route("/checkout/<secret>/confirmation", _READ, with_error_pages(show_confirmation)),
-        Route("/portal", _READ, with_error_pages(show_portal)),
-        Route("/<organization>/portal", _READ, with_error_pages(show_portal)),
+        Route("/portal", ("GET", "HEAD", "POST"), with_error_pages(show_portal)),
+        Route("/<organization>/portal", ("GET", "HEAD", "POST"), with_error_pages(show_portal)),
         Route("/assets/invoices/<id>.pdf", _READ, with_error_pages(show_invoice)),
         Route("/assets/<path:name>", _READ, asset),
     ]
@@ -243,13 +244,15 @@ def show_confirmation(services: Services, request: Request, values: Mapping[str,
 
 
 def show_portal(services: Services, request: Request, values: Mapping[str, str]) -> Response:
-    """A customer's own orders, for whoever holds a session of theirs."""
+    """A customer's own orders, for whoever holds a session of theirs; others can sign in."""
     store = services.store
     if values.get("organization", store.organization["slug"]) != store.organization["slug"]:
         raise NotFoundError
+    if _TOKEN not in request.args:
+        return _sign_in(services, request)
     services.checkouts.settle_due()
     with store.lock:
-        session = services.customers.session(request.args.get("customer_session_token", ""))
+        session = services.customers.session(request.args.get(_TOKEN, ""))
         if session is None:
             return page(services, request, "portal_closed.html", status=401)
         orders = services.orders.of_customer(session.customer_id)
@@ -265,6 +268,25 @@ def show_portal(services: Services, request: Request, values: Mapping[str, str])
             subscriptions=store.subscriptions,
             return_url=safe_link(session.return_url),
         )
+
+
+def _sign_in(services: Services, request: Request) -> Response:
+    """Ask for an email address, then for the code that was sent to it, as Polar's portal does.
+
+    Nothing tells whether the address is a customer's.
+    """
+    values, errors = {"email": request.form.get("email", "").strip(), "code": ""}, {}
+    if request.method == "POST" and request.form.get("action") == "enter":
+        session = services.customers.enter_code(values["email"], request.form.get("code", ""))
+        if session is not None:
+            query = urlencode({_TOKEN: session.token})
+            return go_to(f"{base_url(request)}{request.path}?{query}")
+        errors["code"] = "This is not the code, or it is over."
+    elif values["email"]:
+        services.customers.send_code(values["email"])
+    status = 422 if errors else 200
+    context = {"asked": bool(values["email"]), "values": values, "errors": errors}
+    return page(services, request, "portal_sign_in.html", status=status, **context)
 
 
 def _granted(services: Services, order: Body, address: str) -> list[Body]:
