@@ -5,33 +5,32 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import sqlalchemy as sa
 from flask import Flask
 
-from storefront import Storefront, get_state
+from storefront import Fulfilment, Storefront, get_state
 from storefront.signals import webhook_received
-from storefront.work import Job
 
 #: What it writes before it sleeps.
 written = sa.Table("slow_site", sa.MetaData(), sa.Column("key", sa.String(64)))
+#: Has a line for each order that was begun, in the site's folder.
+BEGUN: Final = "begun.txt"
 _SLEEP = 30.0
 
 
-def write_and_sleep(job: Job) -> None:
+def write_and_sleep(fulfilment: Fulfilment) -> None:
     """What a callback may do at its worst: it holds SQLite's only pen."""
-    job.connection.execute(written.insert().values(key=job.key))
+    fulfilment.connection.execute(written.insert().values(key=fulfilment.idempotency_key))
+    with (Path(os.environ["SITE_FOLDER"]) / BEGUN).open("a") as file:
+        file.write(f"{fulfilment.order.order_id}\n")
     time.sleep(_SLEEP)
 
 
-def order_something(sender: Flask, event: Any, **_: object) -> None:
-    """For each order there is such a job; and the receiver itself is slow at times."""
-    if event.type == "order.paid":
-        state = get_state(sender)
-        with state.database.writing() as connection:
-            state.work.add(connection, "slow", event.id, {})
-        state.work.wake()
+def listen(sender: Flask, event: Any, **_: object) -> None:
+    """A receiver that is slow at times."""
     if event.type == "subscription.updated":
         time.sleep(_SLEEP)
 
@@ -42,9 +41,8 @@ def create_app() -> Flask:
     app = Flask(__name__, instance_path=os.environ["SITE_FOLDER"])
     shop = Storefront(app)
     app.register_blueprint(shop.blueprint, url_prefix="/shop")
-    state = get_state(app)
-    state.work.register("slow", write_and_sleep)
-    with state.database.writing() as connection:
+    shop.on_order(write_and_sleep)
+    with get_state(app).database.writing() as connection:
         written.create(connection, checkfirst=True)
-    webhook_received.connect(order_something, app)
+    webhook_received.connect(listen, app)
     return app
