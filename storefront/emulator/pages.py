@@ -284,9 +284,15 @@ def _sign_in(services: Services, request: Request) -> Response:
         errors["code"] = "This is not the code, or it is over."
     elif values["email"]:
         services.customers.send_code(values["email"])
-    status = 422 if errors else 200
-    context = {"asked": bool(values["email"]), "values": values, "errors": errors}
-    return page(services, request, "portal_sign_in.html", status=status, **context)
+    return page(
+        services,
+        request,
+        "portal_sign_in.html",
+        status=422 if errors else 200,
+        asked=bool(values["email"]),
+        values=values,
+        errors=errors,
+    )
 
 
 def _granted(services: Services, order: Body, address: str) -> list[Body]:
