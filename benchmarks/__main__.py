@@ -14,7 +14,7 @@ from typing import Final
 
 from benchmarks.common import ROOT, environment, python, table
 
-NAMES: Final = ("pages", "http", "clicks", "sync", "start", "memory", "imports")
+NAMES: Final = ("pages", "http", "clicks", "sync", "start", "memory", "search", "imports")
 
 
 def _main() -> None:

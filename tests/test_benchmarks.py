@@ -17,6 +17,7 @@ ROWS = {
     "http": ("product page (sync", "product page, fast lane (", "304", "Jinja", "Flask-Caching"),
     "imports": ("import storefront", "import flask, requests, flask_caching", "polar"),
     "memory": ("found them kept", "that read them", "record", "dicts", "polar-sdk"),
+    "search": ("first search", "keeps", "few have", "kind and price"),
     "pages": ("anonymous", "304", "visitor", "/buy/", "fast lane", "Jinja", "Redis", "buy_button"),
     "start": ("cache's files", "database alone", "bare Flask"),
     "sync": (": sync", "the bound", "requests", "polar-sdk", "a minute"),

@@ -164,21 +164,21 @@ class Finder:
             while at >= 0:
                 which = bisect_right(starts, at) - 1
                 begin, end = starts[which], starts[which + 1]
-                if all(find(word, begin, end) >= 0 for word in others):
+                if not others or all(find(word, begin, end) >= 0 for word in others):
+                    rank = 3
                     name_end = find(_END_OF_NAME, begin, end)
-                    if content.startswith(whole, begin):
-                        rank = 0
-                    elif all(find(word, begin, name_end) >= 0 for word in beginnings):
-                        rank = 1
-                    elif all(find(word, begin, name_end) >= 0 for word in words):
-                        rank = 2
-                    else:
-                        rank = 3
+                    if at < name_end:
+                        if content.startswith(whole, begin):
+                            rank = 0
+                        elif all(find(word, begin, name_end) >= 0 for word in beginnings):
+                            rank = 1
+                        elif not others or all(find(w, begin, name_end) >= 0 for w in others):
+                            rank = 2
                     yield number + which, rank
                 at = find(first, end)
 
     def _read_all(self) -> None:
-        """Have the words of all chunks: the first search waits for it, and all that come by then."""
+        """Have the words of all chunks. The first search does it, and others that come wait."""
         if self._is_read:
             return
         with GATE.passed(), self._reading:
