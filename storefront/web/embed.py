@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from storefront.buttons import ask_no_visitor
 from storefront.catalog import Catalog, Found
 from storefront.colours import read_colour, text_on
-from storefront.embeds import read_look
+from storefront.embeds import Look, read_look
 from storefront.errors import CatalogUnavailable, UnknownReference
 from storefront.links import read_query
 from storefront.state import State, get_state
@@ -21,6 +21,8 @@ from storefront.web.responses import OpenResponse, ready_page, shown_page
 
 #: What such a stylesheet says of a colour is always the same.
 _FOR_GOOD: Final = ("Cache-Control", "public, max-age=31536000, immutable")
+#: Without a query.
+_PLAIN: Final = Look()
 _NOT_KEPT: Final = ("Cache-Control", "no-store")
 
 
@@ -40,8 +42,9 @@ def embed(reference: str) -> BaseResponse:
         again = ("Retry-After", str(int(error.retry_after) + 1))
         return _notice(state, None, "503 SERVICE UNAVAILABLE", words, again)
     query = request.environ.get("QUERY_STRING", "")
-    look = read_look(read_query(query) if query else {})
-    ready = ready_page(state, catalog, look.query, card=True)
+    look = read_look(read_query(query)) if query else _PLAIN
+    said = look.query if query else ""
+    ready = ready_page(state, catalog, said, card=True)
     if ready is not None:
         return ready
     found = listed(catalog, reference)
@@ -53,7 +56,7 @@ def embed(reference: str) -> BaseResponse:
         state,
         catalog,
         "storefront/embed.html",
-        look.query,
+        said,
         card=True,
         look=look,
         reference=reference,

@@ -181,7 +181,7 @@ class Shelf:
         self.pages = Memo(1)
         self.others = Memo(1)
 
-    def place(self, environ: WSGIEnvironment, query: str, kind: Kind) -> Place | None:
+    def place(self, environ: WSGIEnvironment, query: str, *, for_everybody: bool) -> Place | None:
         """What tells pages apart; None for a request that must not get a prepared one.
 
         ``query`` is what of its query decides the page, checked and always written the same way.
@@ -196,7 +196,7 @@ class Shelf:
             environ.get("SCRIPT_NAME"),
             query,
         )
-        if kind.for_everybody:
+        if for_everybody:
             return place
         # The site's own layout may show whatever it finds in a request. So this does no more than
         # any cache between the site and its visitors may do, and less.

@@ -101,15 +101,16 @@ def public_response(
     if "bodies_for_everybody" not in state.prepared:
         always = state.settings.prepared_pages == "always"
         state.prepared["bodies_for_everybody"] = always or is_all_ours(app, ())
-    kind = shelf.kind_of(
-        content_type,
-        [("X-Content-Type-Options", "nosniff"), *headers],
-        for_everybody=state.prepared["bodies_for_everybody"],
-        is_open=True,
-    )
-    place = shelf.place(environ, query, kind)
+    for_everybody: bool = state.prepared["bodies_for_everybody"]
+    place = shelf.place(environ, query, for_everybody=for_everybody)
     page = shelf.others.get(place) if place is not None else None
     if page is None or not page.is_fresh():
+        kind = shelf.kind_of(
+            content_type,
+            [("X-Content-Type-Options", "nosniff"), *headers],
+            for_everybody=for_everybody,
+            is_open=True,
+        )
         page = Page(shelf, (make(),), (), kind)
         if place is not None:
             shelf.others.put(place, page, page.weight)
@@ -132,7 +133,7 @@ def ready_page(
         return None
     environ = request.environ
     kind, pages = _of_kind(shelf, card=card)
-    place = shelf.place(environ, query, kind)
+    place = shelf.place(environ, query, for_everybody=kind.for_everybody)
     page = pages.get(place) if place is not None else None
     if page is None or not page.is_fresh():
         return None
@@ -160,7 +161,7 @@ def shown_page(
         kind, _ = _of_kind(passing_shelf(state, catalog), card=card)
         return _rendered(state, kind, rendering)
     kind, pages = _of_kind(shelf, card=card)
-    place = shelf.place(request.environ, query, kind)
+    place = shelf.place(request.environ, query, for_everybody=kind.for_everybody)
     if (
         place is not None
         and not shelf.unfit.get(place)

@@ -94,6 +94,11 @@ def checkout_at(stage: Stage, url: str) -> Any:
     return stage.polar.services.checkouts.get_by_secret(secret)
 
 
+def _deny_frames(response: Response) -> Response:
+    response.headers["X-Frame-Options"] = "DENY"
+    return response
+
+
 def only_frames_of(stage: Stage) -> str:
     """A policy that lets a page show the shop's frames, and nothing else at all."""
     return f"default-src 'none'; frame-src {stage.url}"
@@ -216,11 +221,15 @@ def test_how_high_it_would_like_to_be(
 def test_sites_that_may_not_frame_it(
     page: Page, blog: Blog, plain_stage: Stage, tmp_path: Path
 ) -> None:
-    """Chromium shows the card on the sites of the setting, and on no others."""
+    """Chromium shows the card on the sites of the setting, and on no others.
+
+    A header that the site puts on all its responses against frames makes no difference.
+    """
     for allowed, shown in (("https://other.example.com", False), (blog.url, True)):
         app = site_for(
             plain_stage.polar.url, tmp_path, plain=True, STOREFRONT_EMBED_ANCESTORS=allowed
         )
+        app.after_request(_deny_frames)
         with serving(app, free_port()) as url:
             blog.show(page, f'<iframe src="{url}/shop/embed/northlight" title="x"></iframe>')
             inner = page.frames[1]
