@@ -147,7 +147,7 @@ def _wrong(response: TestResponse, polar_url: str) -> Iterator[str]:
     if response.mimetype == "text/html":
         for node in LexborHTMLParser(response.text).css("[href], [src], [action], [formaction]"):
             for name, address in node.attributes.items():
-                if name in ADDRESSES and EVIL in (_host(address or "", here) or ""):
+                if name in ADDRESSES and EVIL in _host(address or "", here):
                     yield f"<{node.tag} {name}={address}>"
     elif response.is_json:
         yield from _addresses(json.loads(response.data), here)
@@ -158,21 +158,25 @@ def _addresses(value: Any, here: str) -> Iterator[str]:
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _addresses(item, here)
-    elif isinstance(value, str) and EVIL in (_host(value, here) or ""):
+    elif isinstance(value, str) and EVIL in _host(value, here):
         yield f"an address {value[:80]}"
 
 
 def _leads_home(location: str, here: str, homes: Sequence[str]) -> bool:
     """Whether a browser that is sent there ends at one of these origins."""
-    read = urlsplit(_as_read(location, here))
+    try:
+        read = urlsplit(_as_read(location, here))
+    except ValueError:
+        # Nobody knows where it ends.
+        return False
     return f"{read.scheme}://{read.netloc}" in homes
 
 
-def _host(address: str, here: str) -> str | None:
+def _host(address: str, here: str) -> str:
     try:
         return urlsplit(_as_read(address, here)).netloc
     except ValueError:
-        return None
+        return address
 
 
 def _as_read(address: str, here: str) -> str:

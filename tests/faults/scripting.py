@@ -49,6 +49,7 @@ def parsed(folder: Path, *, every: int, seldom: int, share: int = 4) -> Figure:
                 visit(site.get(path))
         for page in range(1, len(slugs) // 24 + 2):
             visit(site.get(f"/shop/?page={page}"))
+            visit(site.get(f"/shop/products.json?page={page}"))
         purchases(site, texts, visit)
     some = texts[:: max(1, len(texts) // 400)]
     unescaped = _unescaped(folder / "control", walker, some)
