@@ -191,7 +191,8 @@ def make_site(
     for name, cache in (caches or {}).items():
         cache.init_app(app)
         view: Any = cache.cached(timeout=3600)(app.view_functions["storefront.product"])
-        app.add_url_rule(f"/kept/{name}/<slug>", name, view)
+        # As one of the shop's own: a page tells the addresses of its neighbours.
+        app.add_url_rule(f"/kept/{name}/<slug>", f"storefront.kept_{name}", view)
     return Site(app, shop, products, bodies)
 
 

@@ -32,5 +32,5 @@ LARGE_VIEWS = {
     "large-second-page": "?page=2",
     "large-results": "?q=a&kind=one-time&sort=price",
     "large-long-name": "products/almanac-for-people-who-write-software-on-trains-and-would"
-    "-rather-look-out-of-the-window",
+    "-rather-look-out-of-the",
 }
