@@ -119,7 +119,7 @@ def test_pictures_move_nothing(browser: Browser, stage: Stage, width: int) -> No
     )
     page = context.new_page()
     page.goto(f"{stage.shop_url}products/northlight")
-    assert page.locator(".storefront-gallery img").count() == 3
+    assert page.locator(".storefront-pictures img").count() == 3
     page.mouse.wheel(0, 4000)
     page.wait_for_function("[...document.images].every((picture) => picture.complete)")
     page.wait_for_timeout(200)
