@@ -66,9 +66,12 @@
       opacity: 0; pointer-events: none;
     }
     @media (prefers-reduced-motion: no-preference) {
-      .storefront-overlay-note::before { animation: storefront-overlay 1.2s linear infinite; }
+      .storefront-overlay-note::before { animation: storefront-turning 1.2s linear infinite; }
+      /* What is there at once needs no word that it is coming. */
+      [data-is="opening"] .storefront-overlay-note { animation: storefront-coming 0.2s 0.3s both; }
     }
-    @keyframes storefront-overlay { to { transform: rotate(1turn); } }
+    @keyframes storefront-turning { to { transform: rotate(1turn); } }
+    @keyframes storefront-coming { from { opacity: 0; } }
   `;
 
   let current = null;
