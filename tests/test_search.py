@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from html import unescape
 from urllib.parse import parse_qs, quote, urlsplit
@@ -245,6 +247,25 @@ def test_a_changed_product_is_found_anew() -> None:
     ]
     assert len(texts[1] - texts[0]) == 1
     assert len(texts[1] & texts[0]) > 5
+
+
+def test_first_searches_at_once_gather_the_words_once() -> None:
+    """Of many that come together one gathers the words, and all find the same."""
+    products = {
+        f"{n:08d}": encode_product(_with_id(named(f"Thing {n}", "a marvel"), f"{n:08d}"))
+        for n in range(2000)
+    }
+    snapshot = Snapshot.of(products, {}, read_at=NOW)
+    catalog = Catalog(snapshot, Texts("en"), image_hosts=())
+    together = threading.Barrier(8)
+
+    def search(number: int) -> int:
+        together.wait(10)
+        return len(catalog.search(Search(f"marvel thing {number}")))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(search, range(1990, 1998))) == [1] * 8
+    assert {len(chunk.product_facts().texts) for chunk in snapshot.product_chunks} == {1}
 
 
 def shop_client(polar: LocalPolar, make_site: SiteMaker, **settings: object) -> FlaskClient:

@@ -84,7 +84,7 @@ def placeholders(text: str) -> set[str]:
 def test_the_extraction_finds_messages_of_every_kind() -> None:
     """Messages are found in templates, in modules and in the words of ``Texts`` itself."""
     assert messages()["Nothing was found"] == "catalog.html"
-    assert messages()["Pay what you want"] == "pricing.py"
+    assert messages()["Suggested: {amount}"] == "pricing.py"
     assert messages()["Units: {count}"] in ("catalog.py", "success.html")
     assert messages()["per month"] == "texts.py"
 
