@@ -267,6 +267,23 @@ def test_nothing_turns_where_motion_is_unwanted(
         page.goto("about:blank")
 
 
+@pytest.mark.parametrize("path", ["", "products/northlight"])
+@pytest.mark.parametrize(
+    "how", ["flex", "flex; flex-direction: column; align-items: center", "grid"]
+)
+def test_pages_have_room_in_any_frame(
+    make_context: Callable[..., BrowserContext], large: Stage, path: str, how: str
+) -> None:
+    """A site may centre what stands in its frame: the shop is as wide as there is room."""
+    page = make_context(bypass_csp=True, viewport={"width": 1280, "height": 800}).new_page()
+    page.goto(f"{large.shop_url}{path}")
+    page.add_style_tag(content=f"main {{ display: {how}; justify-items: center }}")
+    box = page.locator(".storefront").first.bounding_box()
+    assert box is not None
+    assert box["width"] > 900
+    assert_fits(page)
+
+
 THEME = """
 :root {
   --storefront-accent: rgb(120, 20, 60);
