@@ -14,8 +14,9 @@ BIN := $(VENV)/bin
 run: $(VENV)/installed-site
 	exec $(BIN)/python app.py
 
+# Most tests wait for processes and servers more than for a processor.
 test: lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
