@@ -282,6 +282,7 @@ def test_buttons_that_come_later(visit: Visit) -> None:
     with visit.page.expect_request("http://evil.invalid/") as asked:
         visit.page.locator("#evil").click()
     assert asked.value.frame == visit.page.main_frame
+    assert visit.events == ["open", "loaded", "close"]
 
 
 def test_the_example_for_analytics(visit: Visit) -> None:
@@ -500,12 +501,15 @@ def test_nobody_else_is_listened_to(browser: Browser, over: Stage) -> None:
     close = {"type": "POLAR_CHECKOUT", "event": "close"}
     frame = visit.play("")
     visit.page.evaluate("message => postMessage(message, '*')", close)
-    visit.page.evaluate(
-        """message => { const other = document.createElement('iframe'); other.src = '/shop/';
-        other.onload = () => other.contentWindow.eval(
-        `parent.postMessage(${JSON.stringify(message)}, '*')`); document.body.append(other); }""",
-        close,
-    )
+    body = "<script>parent.postMessage({type: 'POLAR_CHECKOUT', event: 'close'}, '*')</script>"
+    other = f"{over.polar.url}/other"
+    visit.page.route(other, lambda route: route.fulfill(content_type="text/html", body=body))
+    with visit.page.expect_response(other):
+        visit.page.evaluate(
+            "url => { const other = document.createElement('iframe'); other.src = url;"
+            " document.body.append(other); }",
+            other,
+        )
     for message in ("null", "'POLAR_CHECKOUT'", "[]", "{event: 'close'}", "{type: 'POLAR'}"):
         frame.evaluate(f"parent.postMessage({message}, '*')")
     frame.evaluate("say({event: 'loaded'})")
