@@ -46,6 +46,10 @@ _NOTING: Final = """
   });
 })();
 """
+_COMPLETE: Final = """
+() => [...document.querySelectorAll("buy-button")].every(
+  (button) => button.shadowRoot?.querySelector(".button, .name"))
+"""
 #: What would run at a click, or is there and should not be, as the browser has read the pages.
 _LOOKING: Final = """
 () => {
@@ -158,14 +162,22 @@ class _Watcher:
         if not is_own and request.resource_type != "image":
             self._note(f"{request.resource_type} {request.url[:100]}")
 
+    def _is_complete(self) -> bool:
+        """Wait until every element of the sheet shows its product."""
+        for _ in range(200):
+            if self._page.evaluate(_COMPLETE):
+                return True
+            self._page.wait_for_timeout(50)
+        return False
+
     def see(self, address: str, *, patient: bool = True) -> None:
         """Open a sheet and read what its frames have done."""
         self._page.goto(address, wait_until="load", timeout=120_000)
-        if patient:
-            self._page.wait_for_function(
-                "() => [...document.querySelectorAll('buy-button')].every((button) =>"
-                " !button.isConnected || button.shadowRoot?.querySelector('.button, .name'))"
-            )
+        if patient and not self._is_complete():
+            # The element gives up after eight seconds, which on a busy machine may be too soon.
+            self._page.reload(wait_until="load", timeout=120_000)
+            if not self._is_complete():
+                self._note(f"an element without its product at {address}")
         self._page.wait_for_timeout(50)
         fired = [tuple(each) for each in self._page.evaluate("() => window.__fired")]
         found = self._page.evaluate(_LOOKING) if patient else []
