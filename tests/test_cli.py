@@ -102,7 +102,12 @@ GIVEN = {
 #: Tried in files of their own: what serves for ever, and what needs an order.
 TRIED_ELSEWHERE = {"emulator", "orders show"}
 #: What asks the database only, and works while Polar is down.
-LOCAL = {"status", "db status", "db upgrade", "orders list", "orders retry", "jobs list", "jobs retry"}
+LOCAL = {
+    "status",
+    "db status",
+    "db upgrade",
+    *("orders list", "orders retry", "jobs list", "jobs retry"),
+}
 
 
 def given(name: str, tmp_path: Any) -> list[str]:
