@@ -9,7 +9,7 @@ so that a site starts without the parts that it does not need at once.
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -46,14 +46,18 @@ class Texts:
     def money(self, amount: int | Decimal, currency: str) -> str:
         """An amount in minor units, written with its currency: ``$29.00``.
 
-        Fractions of a minor unit, as usage prices have them, are kept.
+        Fractions of a minor unit, as usage prices have them, are kept. What has more than 28
+        digits, which no price has and a broken answer may, stands there as it came.
         """
         from babel.numbers import format_currency, get_currency_precision
 
         code = currency.upper()
         value = Decimal(amount).scaleb(-get_currency_precision(code))
         exact = isinstance(amount, int) or amount == amount.to_integral_value()
-        return format_currency(value, code, locale=self.locale, decimal_quantization=exact)
+        try:
+            return format_currency(value, code, locale=self.locale, decimal_quantization=exact)
+        except InvalidOperation:
+            return f"{value} {code}"
 
     def percent(self, basis_points: int) -> str:
         """Hundredths of a percent as a percentage: 2000 is ``20%``."""

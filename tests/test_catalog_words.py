@@ -238,6 +238,12 @@ def test_price_details() -> None:
     assert several.other_currencies == ("€45.00", "£40.00")
 
 
+def test_an_amount_that_no_price_has() -> None:
+    """A broken answer's amount is shown as it came: it takes no page down."""
+    broken = product(prices=[price(price_amount=10**40)])
+    assert describe_pricing(broken, EN).headline.endswith("E+38 USD")
+
+
 def test_trials_and_discounts() -> None:
     """A trial names what follows; a discount says for how long, where that can differ."""
     yearly = product(

@@ -183,9 +183,7 @@ def _paging(number: int, count: int, address: Callable[[int], str]) -> Paging:
     )
 
 
-def _metadata(
-    state: State, products: Sequence[CatalogProduct], number: int | None
-) -> PageMetadata:
+def _metadata(state: State, products: Sequence[CatalogProduct], number: int | None) -> PageMetadata:
     """The metadata of a page of the catalogue; None for the number of what somebody searched."""
     address = None if number is None else _page_address(number, external=True)
     return catalog_metadata(
