@@ -82,7 +82,7 @@ def torn_reads(
         f"{name}: {what} torn, mixed, shrunk, older or absent in {read:,} reads of "
         f"{versions} versions, {ends['-9']} writers killed amid {generation} catalogues "
         f"({ends['0']} ended well)",
-        "0 in 1,000,000 reads, 1,000 kills",
+        f"0 in 1,000,000 reads, {kills:,} kills",
         not found and read >= reads and versions >= 2 and set(ends) <= {"0", "-9"},
     )
 
