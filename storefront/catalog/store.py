@@ -220,6 +220,8 @@ class CatalogStore:
                     raise
         except Taken as taken:
             raise _busy(taken) from None
+        finally:
+            _give_memory_back()
 
     def refresh(
         self,
@@ -516,6 +518,8 @@ class CatalogStore:
                 self._say_failed(taken.note.problem)
         finally:
             self._refresher = None
+            # A failed walk may have had large answers, too: each of its threads kept what one took.
+            _give_memory_back()
 
     def _walk(self, turn: Turn, progress: Progress | None) -> SyncReport:
         """Read everything, and publish it."""
@@ -560,9 +564,7 @@ class CatalogStore:
                     )
             return whole.after(newest), report
 
-        published = self._publish(read)
-        _give_memory_back()
-        return published
+        return self._publish(read)
 
     def _publish(
         self, read: Callable[[Snapshot | None], tuple[Snapshot, SyncReport]]

@@ -273,9 +273,13 @@ class _Crew:
         """Wait for a call, and give its key and what it returned, or raise what it raised."""
         key, value, error = self._results.get()
         self.busy -= 1
-        if error is not None:
-            raise error
-        return key, value
+        try:
+            if error is not None:
+                raise error
+            return key, value
+        finally:
+            # Else this frame and the error hold each other, and with them the answer, for long.
+            del error
 
     def dismiss(self) -> None:
         """Let the threads end when they have done what they are doing."""
@@ -525,15 +529,16 @@ class _Reading:
                 if not error.sent or limited == _TRIES_WHEN_LIMITED:
                     raise
                 # The pace waits as long as Polar told it to; this spreads those who waited.
-                pause = _FIRST_PAUSE
-            except PolarUnavailable as error:
+                self._rest(_FIRST_PAUSE)
+            except PolarUnavailable:
                 failed += 1
                 pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (failed - 1))
-                if failed >= self._tries:
+                if failed >= self._tries or not self._rest(pause):
                     raise
-                failure = error
-            if not self._client.rest(pause * SystemRandom().random()) and failed:
-                raise failure
+
+    def _rest(self, pause: float) -> bool:
+        """Wait a part of the pause, drawn anew; False where there is no time for another try."""
+        return self._client.rest(pause * SystemRandom().random())
 
 
 def _part(rows: dict[str, bytes], page: Page[Any], number: int, name: str) -> Part:
