@@ -33,8 +33,8 @@ SiteMaker = Callable[..., Flask]
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_from_outside() -> Iterator[None]:
-    """The settings of whoever runs the tests are not the tests' settings."""
-    names = [n for n in os.environ if n.startswith(("POLAR_", "STOREFRONT_"))]
+    """The settings of whoever runs the tests are not the tests' settings, nor is their window."""
+    names = [n for n in os.environ if n.startswith(("POLAR_", "STOREFRONT_")) or n == "COLUMNS"]
     kept = {n: os.environ.pop(n) for n in names if n != "STOREFRONT_TESTS_REQUIRE"}
     yield
     os.environ.update(kept)

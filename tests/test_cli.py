@@ -99,8 +99,8 @@ GIVEN = {
     "jobs list": (),
     "jobs retry": ("--all",),
 }
-#: Tried in files of their own: what serves for ever, and what needs an order.
-TRIED_ELSEWHERE = {"emulator", "orders show"}
+#: Tried in files of their own: what serves for ever, what needs an order, what prints no JSON.
+TRIED_ELSEWHERE = {"emulator", "orders show", "embed-code", "qr"}
 #: What asks the database only, and works while Polar is down.
 LOCAL = {
     "status",

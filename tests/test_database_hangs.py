@@ -21,6 +21,8 @@ from tests.conftest import SiteMaker
 from tests.services import PostgreSQLServer
 from tests.webhook_posts import SECRET, body, signed
 
+pytestmark = pytest.mark.alone
+
 #: What a page may take, in seconds, and what a busy machine adds to it.
 _PATIENCE, _BUSY = 2.0, 1.5
 Hang = Callable[[], AbstractContextManager[None]]

@@ -41,6 +41,8 @@ from tests.demo_processes import (
     wait_until,
 )
 
+pytestmark = pytest.mark.alone
+
 DECLINED_CARD = "4000 0000 0000 0002"
 #: A product of each kind: its slug, the answers that its checkout needs, and its receipt's words.
 KINDS: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {

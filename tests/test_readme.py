@@ -170,6 +170,7 @@ def test_the_site_fits_in_twenty_lines() -> None:
     assert len([line for line in block("run: site").splitlines() if line]) <= 20
 
 
+@pytest.mark.alone
 def test_the_site_sells(home: Home) -> None:
     """The README's site, served as the README says, sells a product and stops when told."""
     port = free_port()

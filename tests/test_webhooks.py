@@ -466,11 +466,13 @@ def assert_acknowledged(folder: Path, **options: Any) -> None:
     raise AssertionError(figures)
 
 
+@pytest.mark.alone
 def test_a_webhook_does_not_wait_for_the_sites_functions(tmp_path: Path) -> None:
     """R8, small: fifty a second are kept and answered while functions sleep half a minute."""
     assert_acknowledged(tmp_path)
 
 
+@pytest.mark.alone
 @pytest.mark.postgresql
 def test_nor_with_postgresql(tmp_path: Path, postgres_url: str) -> None:
     """R8, small, over PostgreSQL."""

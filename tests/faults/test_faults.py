@@ -12,6 +12,8 @@ from tests.faults.harness import PATIENCE, Figure, Site, polar, seed
 from tests.faults.prove import main
 from tests.services import PostgreSQLServer, RedisServer
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(autouse=True)
 def _machines_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
