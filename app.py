@@ -36,6 +36,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app = Flask(__name__, instance_path=str(HERE / "instance"))
     app.config["SECRET_KEY"] = os.environ.get("SECRET_KEY", "demo: signs who bought, in play")
     app.config["POLAR_SERVER"] = os.environ.get("POLAR_SERVER") or "local"
+    app.config["STOREFRONT_SHOP_NAME"] = "Northlight Studio"
     # By /buy, which knows its buyers again: also those who come back and buy once more.
     app.config["STOREFRONT_BUTTONS"] = os.environ.get("STOREFRONT_BUTTONS") or "redirect"
     app.config.update(config or {})
