@@ -51,8 +51,9 @@ _LOOK_SECONDS = 1.0
 _COLD_LOOK_SECONDS = 0.2
 #: Seconds for which nobody waits for the first catalogue after somebody did so in vain.
 _IN_VAIN_SECONDS = 1.0
-#: Seconds without a request after which the watcher ends.
+#: Seconds without a request after which the watcher ends; later, when others wait for what it has.
 _IDLE_SECONDS = 10.0
+_OWING_SECONDS = 120.0
 #: How far in the future a catalogue may have been read: clocks are never quite the same.
 _SKEW_SECONDS = 60.0
 #: Seconds to wait for whoever is publishing.
@@ -345,7 +346,9 @@ class CatalogStore:
         if self._asked:
             self._asked = False
             self._asked_at = now
-        elif now - self._asked_at > _IDLE_SECONDS and not self._waiting:
+        elif not self._waiting and now - self._asked_at > (
+            _OWING_SECONDS if self._owed else _IDLE_SECONDS
+        ):
             self._watcher = None
             if not self._asked:
                 return None
@@ -355,7 +358,7 @@ class CatalogStore:
                     return None
                 self._watcher = threading.current_thread()
             return 0.0
-        elif self._catalog is not None:
+        elif self._catalog is not None and not self._owed:
             return _LOOK_SECONDS
         with self._looking:
             self._look()
