@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -302,6 +304,28 @@ def test_description_is_rendered_and_safe() -> None:
     assert '<table tabindex="0">' in html
     for word in ("<script", 'href="javascript:', 'href="data:', "<img", "onerror"):
         assert word not in html
+
+
+def test_the_parser_is_ready_for_several_threads() -> None:
+    """What the parser fills on the way is full before a second thread can see it."""
+    program = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from storefront.catalog.description import render_description
+
+sys.setswitchinterval(1e-6)
+source = "[a](https://example.com/%20ü?q=a) <https://example.com/%41> ![b](/c)"
+with ThreadPoolExecutor(16) as pool:
+    pages = set(pool.map(lambda _: render_description(source), range(200)))
+assert len(pages) == 1
+from mdurl._decode import decode_cache
+from mdurl._encode import encode_cache
+from storefront.catalog import markdown
+before = {*decode_cache, *encode_cache}
+render_description("<mailto:a%20b@example.com> [x](//ü.example/%7Ea 't') ![y](https://z/%zz)")
+assert before == {*decode_cache, *encode_cache}
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_pictures_of_allowed_hosts_stay() -> None:

@@ -39,9 +39,10 @@ def render_description(source: str | None, *, image_hosts: Collection[str] = ())
     if not source:
         return Markup()
     import nh3
-    from markdown_it import MarkdownIt
 
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    from storefront.catalog.markdown import make_parser
+
+    parser = make_parser()
     tokens = parser.parse(source[:MAX_CHARACTERS])
     for before, token in zip([None, *tokens], tokens, strict=False):
         if token.type in ("heading_open", "heading_close"):
