@@ -89,18 +89,24 @@ class Watcher:
         )
         context.on("console", self._console)
         context.on("weberror", lambda error: self._complaints.append(str(error.error)))
-        context.on("requestfailed", lambda request: self._complaints.append(request.url))
+        context.on("requestfailed", self._failed)
         context.on("request", lambda request: self._requests.append(request))
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self._complaints.append(message.text)
 
+    def _failed(self, request: Request) -> None:
+        # A picture that was still on its way when the page was left is not asked for any more.
+        if request.resource_type == "image" and request.failure == "net::ERR_ABORTED":
+            return
+        self._complaints.append(f"{request.method} {request.url}: {request.failure}")
+
     def assert_clean(self) -> None:
         """Nothing was complained of, and nobody else was asked for anything."""
-        assert self._complaints == []
+        assert not self._complaints, "\n".join(self._complaints)
         strangers = [r.url for r in self._requests if not r.url.startswith(self._origins)]
-        assert strangers == []
+        assert not strangers, "\n".join(strangers)
 
     def referers(self, origin: str) -> set[str]:
         """Where requests to an origin said they came from."""
