@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import threading
 import time
@@ -105,6 +106,21 @@ def test_one_secret_may_replace_another() -> None:
     assert check(content, two, "whsec_new", SECRET)
     with pytest.raises(InvalidSignature):
         check(content, headers, "whsec_new", "whsec_")
+
+
+def test_many_signatures_cost_no_more_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each key signs a body once, however many signatures a stranger's header names."""
+    sign, calls = hmac.new, []
+
+    def counted(key: bytes, *rest: Any) -> hmac.HMAC:
+        calls.append(key)
+        return sign(key, *rest)
+
+    headers = signed(body(), at=NOW.timestamp()) | {"webhook-signature": "v1, " * 1000}
+    monkeypatch.setattr("storefront.polar.webhooks.hmac.new", counted)
+    with pytest.raises(InvalidSignature):
+        check(body(), headers, "whsec_one", "whsec_two")
+    assert len(calls) == len(set(calls)) <= 4
 
 
 def test_no_secret_signs_nothing() -> None:
