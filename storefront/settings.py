@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from storefront.errors import ConfigurationError
@@ -33,6 +34,9 @@ _T = TypeVar("_T")
 _ANCESTOR: Final = re.compile(
     r"https?://(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::(?:[0-9]{1,5}|\*))?"
 )
+#: More is a slip: as seconds, it is thirty years.
+_TOO_MUCH: Final = 10**9
+_HOST: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
@@ -247,9 +251,8 @@ class _Reader:
 
 
 def _shown(name: str, value: object) -> str:
-    if name == "STOREFRONT_PROXY_URL":  # may carry a user and a password
-        return "the value"
-    return repr(value)
+    # A proxy's URL may carry a user and a password, and so may whatever has an "@".
+    return "the value" if name == "STOREFRONT_PROXY_URL" or "@" in str(value) else repr(value)
 
 
 def _connection(read: _Reader) -> tuple[Server, Secret, bool]:
@@ -285,7 +288,8 @@ def _connection(read: _Reader) -> tuple[Server, Secret, bool]:
             server = Server.custom(str(name))
         except ValueError as error:
             raise ConfigurationError(
-                "POLAR_SERVER", f"{name!r} is wrong: {error}. It may be {choices}."
+                "POLAR_SERVER",
+                f"{_shown('POLAR_SERVER', name)} is wrong: {error}. It may be {choices}.",
             ) from None
     if token is None:
         raise ConfigurationError(
@@ -302,11 +306,11 @@ def _token(value: Any) -> Secret:
         value = value.reveal()
     if not isinstance(value, str):
         raise ConfigurationError("POLAR_ACCESS_TOKEN", "the value is not a string.")
-    if value != value.strip() or not value.isascii() or not value.isprintable() or " " in value:
+    if not value.isascii() or not value.isprintable() or set(value) & set(" \"'"):
         # Not told in the message: what it is.
         raise ConfigurationError(
             "POLAR_ACCESS_TOKEN",
-            "the value has spaces, line breaks or other characters that no token has. "
+            "the value has spaces, quotes, line breaks or other characters that no token has. "
             "Was it copied with something around it?",
         )
     return Secret(value)
@@ -322,14 +326,15 @@ def _uuid(value: Any) -> str:
 
 
 def _whole_number(value: Any) -> int:
-    if isinstance(value, bool):
-        raise ValueError("a whole number of at least 0 is needed")
+    message = "a whole number of at least 0 and below 1,000,000,000 is needed"
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError(message)
     try:
         number = int(value)
     except (TypeError, ValueError):
-        raise ValueError("a whole number of at least 0 is needed") from None
-    if number < 0:
-        raise ValueError("a whole number of at least 0 is needed")
+        raise ValueError(message) from None
+    if not 0 <= number < _TOO_MUCH:
+        raise ValueError(message)
     return number
 
 
@@ -367,14 +372,14 @@ def _port(value: Any) -> int:
 
 
 def _seconds(value: Any) -> float:
-    message = "a number of seconds above 0 is needed"
+    message = "a number of seconds above 0 and below 1,000,000,000 is needed"
     if isinstance(value, bool):
         raise ValueError(message)
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(message) from None
-    if not 0 < number < 10**9:  # also refuses nan
+    if not 0 < number < _TOO_MUCH:  # also refuses nan
         raise ValueError(message)
     return number
 
@@ -391,7 +396,10 @@ def _boolean(value: Any) -> bool:
 
 
 def _path(value: Any) -> Path:
-    return Path(os.fspath(value))
+    try:
+        return Path(os.fspath(value))
+    except TypeError:
+        raise ValueError("a path is needed") from None
 
 
 def _existing_file(value: Any) -> Path:
@@ -475,6 +483,7 @@ def _database_url(value: Any) -> Secret:
             "the value is no URL of a database that is supported. It may be such as "
             "'postgresql://user:password@host/name' or 'sqlite:////var/lib/site/shop.db'.",
         )
+    _check_database_url(name, value)
     if scheme != "sqlite" and find_spec("psycopg") is None:
         raise ConfigurationError(
             name,
@@ -482,6 +491,28 @@ def _database_url(value: Any) -> Secret:
             "pip install 'flask-polar-storefront[postgresql]'.",
         )
     return Secret(value)
+
+
+def _check_database_url(name: str, value: str) -> None:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(value)
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
+        raise ConfigurationError(
+            name,
+            "the value can't be read as a URL. It may be such as "
+            "'postgresql://user:password@host/name', where letters like @, : and / in a password "
+            "are written as %40, %3A and %2F, or 'sqlite:////var/lib/site/shop.db'.",
+        ) from None
+    if url.get_backend_name() == "sqlite" and (url.host or url.database in (None, "", ":memory:")):
+        # In memory each connection would have a database of its own, and each restart a new one.
+        raise ConfigurationError(
+            name,
+            "SQLite needs a file, by three slashes and its path, such as "
+            "'sqlite:////var/lib/site/shop.db'.",
+        )
 
 
 def _webhook_secrets(value: Any) -> tuple[Secret, ...]:
@@ -500,19 +531,29 @@ def _webhook_secrets(value: Any) -> tuple[Secret, ...]:
     return tuple(Secret(part) for part in secrets)
 
 
+def _parts(value: Any) -> list[str] | None:
+    """What a list has, or a text with spaces or commas; None for anything else."""
+    if isinstance(value, str):
+        return value.replace(",", " ").split()
+    return list(map(str, value)) if isinstance(value, (list, tuple, set, frozenset)) else None
+
+
 def _hosts(value: Any) -> tuple[str, ...]:
-    names = value.replace(",", " ").split() if isinstance(value, str) else [str(v) for v in value]
-    for name in names:
-        if not name or "/" in name or ";" in name or "'" in name or "*" in name:
-            raise ValueError("host names such as 'images.example.com' are needed")
+    names = _parts(value)
+    # They go into a header.
+    if names is None or not all(map(_HOST.fullmatch, names)):
+        raise ValueError(
+            "host names such as 'images.example.com' are needed (with other letters than a to z, "
+            "in their form that begins with 'xn--')"
+        )
     return tuple(name.lower() for name in names)
 
 
 def _ancestors(value: Any) -> tuple[str, ...]:
-    given = value.replace(",", " ").split() if isinstance(value, str) else [str(v) for v in value]
+    given = _parts(value)
     if given in (["none"], ["*"]):
         return () if given == ["none"] else ("*",)
-    origins = tuple(one.lower().removesuffix("/") for one in given)
+    origins = tuple(one.lower().removesuffix("/") for one in given or ())
     if not origins or not all(map(_ANCESTOR.fullmatch, origins)):
         raise ValueError(
             "origins such as 'https://blog.example.com' or 'https://*.example.com' are needed, or "
@@ -525,16 +566,25 @@ def _policy(value: Any) -> bool | str:
     try:
         return _boolean(value)
     except ValueError:
-        text = str(value)
-    if not text.isprintable():
-        raise ValueError("the policy must be one line")
+        text = value if isinstance(value, str) else ""
+    if not text or not text.isascii() or not text.isprintable():
+        raise ValueError("True, False, or a policy in one line of ASCII, is needed")
     return text
 
 
 def _proxy(value: Any) -> str:
     text = str(value)
-    if not text.startswith(("http://", "https://", "socks5://", "socks5h://")):
+    is_known = text.startswith(("http://", "https://", "socks5://", "socks5h://"))
+    if not is_known or not _has_host(text):
         raise ValueError("a proxy URL such as 'http://proxy.example.com:3128' is needed")
     if text.startswith("socks") and find_spec("socks") is None:
         raise ValueError("a SOCKS proxy needs the package PySocks: pip install 'requests[socks]'")
     return text
+
+
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # for a port that is none, or brackets that don't match
+        return False

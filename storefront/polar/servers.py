@@ -48,7 +48,7 @@ class Server:
             credentials, a query or a fragment.
         """
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname or " " in url:
             raise ValueError("an absolute http or https URL is needed")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("the URL must have no user, password, query or fragment")
