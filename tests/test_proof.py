@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -225,6 +226,44 @@ def test_a_client_can_not_try_many_checkouts(polar: ShopPolar, site: Flask) -> N
             environ_overrides={"REMOTE_ADDR": client_address},
         )
         assert tried.status_code == status
+
+
+def test_a_network_of_ipv6_is_one_client(site: Flask) -> None:
+    """Whoever is given a network may take each attempt from another of its addresses."""
+    answers = []
+    for host in (*range(31), 1 << 64):
+        address = str(IPv6Address("2001:db8::") + host)
+        tried = site.test_client().post(
+            f"/shop/success?checkout_id={uuid4()}",
+            data={"email": "a"},
+            environ_overrides={"REMOTE_ADDR": address},
+        )
+        answers.append(tried.status_code)
+    assert answers == [422] * 30 + [429, 422]
+
+
+def test_a_checkout_can_not_be_made_forgotten(site: Flask) -> None:
+    """Whoever has many addresses tries a checkout ten times an hour, whatever they try beside."""
+    proofs = get_state(site).proofs
+
+    def attempts(ids: Iterable[str]) -> list[int]:
+        return [
+            site.test_client()
+            .post(
+                f"/shop/success?checkout_id={id}",
+                data={"email": "a"},
+                environ_overrides={"REMOTE_ADDR": f"10.0.{number // 250}.{number % 250}"},
+            )
+            .status_code
+            for number, id in enumerate(ids)
+        ]
+
+    proofs.emails = Limit(10, 3600, keys=60)
+    id = str(uuid4())
+    assert attempts([id] * 11) == [422] * 10 + [429]
+    attempts(str(uuid4()) for _ in range(100))
+    proofs.lookups = Limit(60, 60)
+    assert attempts([id]) == [429]
 
 
 # --- buttons by /buy ---------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 from urllib.parse import quote
 from uuid import UUID
@@ -186,12 +187,14 @@ def may_try_email(state: State, checkout_id: str | None) -> bool:
 
     They are counted for ids of nothing as well: who tries learns nothing from it.
     """
-    proofs = state.proofs
-    return (
-        proofs.clients.take(request.remote_addr)
-        and proofs.emails.take(checkout_id)
-        and proofs.lookups.take()
-    )
+    proofs, client = state.proofs, _client()
+    if not (proofs.clients.take(client) and proofs.lookups.take()):
+        return False
+    # Last, and so for no more checkouts an hour than it remembers: nobody can have one forgotten.
+    if proofs.emails.take(checkout_id):
+        return True
+    proofs.lookups.give_back()
+    return False
 
 
 def by_email(state: State, checkout_id: str, typed: Secret, deadline: Deadline) -> Proven | None:
@@ -203,7 +206,7 @@ def by_email(state: State, checkout_id: str, typed: Secret, deadline: Deadline) 
     if checkout is None or not has_email(checkout, typed):
         return None
     for limit, key in (
-        (state.proofs.clients, request.remote_addr),
+        (state.proofs.clients, _client()),
         (state.proofs.emails, checkout_id),
         (state.proofs.lookups, None),
     ):
@@ -244,6 +247,20 @@ def _look_up(state: State, checkout_id: str, deadline: Deadline) -> Checkout | N
         found = read_checkout(state.client, checkout_id, timeout=deadline.left()) or False
         recent.put(checkout_id, found)
     return found if isinstance(found, Checkout) else None
+
+
+def _client() -> str:
+    """Who counts as one client: an address; of IPv6 its network, all of which one customer has."""
+    told = request.remote_addr or ""
+    try:
+        address = ip_address(told)
+    except ValueError:  # a socket's, or what a proxy made up
+        return told
+    if isinstance(address, IPv4Address):
+        return told
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Address(int(address) >> 64 << 64))
 
 
 @lru_cache(maxsize=100)
