@@ -96,11 +96,10 @@ def _sites(folder: Path, **settings: Any) -> Iterator[Sites]:
     with (
         staged(folder / "demo", **settings) as demo,
         staged(folder / "plain", plain=True, **settings) as plain,
-        staged(folder / "large", plain=True, **settings) as large,
+        staged(folder / "large", plain=True, stock=crowd, **settings) as large,
         staged(folder / "waiting", settle_seconds=3600, plain=True, **settings) as waiting,
         serving(closed, free_port()) as closed_url,
     ):
-        crowd(large.polar)
         yield Sites(demo, plain, large, waiting, f"{closed_url}/shop/")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,16 +95,24 @@ class Stage:
 
 @contextmanager
 def staged(
-    folder: Path, *, settle_seconds: float = 0, plain: bool = False, **settings: Any
+    folder: Path,
+    *,
+    settle_seconds: float = 0,
+    plain: bool = False,
+    stock: Callable[[LocalPolar], object] | None = None,
+    **settings: Any,
 ) -> Iterator[Stage]:
-    """The demo site, or with ``plain`` one without a design of its own, on the demo store."""
+    """The demo site, or with ``plain`` one without a design of its own, on the demo store.
+
+    ``stock`` changes the store before the site is there, which reads the catalogue on its own.
+    """
     port = free_port()
     shop_url = f"http://127.0.0.1:{port}/shop"
-    with (
-        LocalPolar(Store(demo_store(shop_url)), settle_seconds=settle_seconds) as polar,
-        serving(site_for(polar.url, folder, plain=plain, **settings), port) as url,
-    ):
-        yield Stage(url, polar)
+    with LocalPolar(Store(demo_store(shop_url)), settle_seconds=settle_seconds) as polar:
+        if stock is not None:
+            stock(polar)
+        with serving(site_for(polar.url, folder, plain=plain, **settings), port) as url:
+            yield Stage(url, polar)
 
 
 def site_for(polar_url: str, folder: Path, *, plain: bool = False, **settings: Any) -> Flask:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,7 @@ MOST_ELEMENTS = {"product": 400, "catalogue": 900}
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A shop of some forty products, some of them hard to show."""
-    with staged(tmp_path_factory.mktemp("large"), plain=True) as found:
-        crowd(found.polar)
+    with staged(tmp_path_factory.mktemp("large"), plain=True, stock=crowd) as found:
         yield found
 
 
@@ -38,8 +38,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def rtl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """The hard ones, from right to left."""
     folder = tmp_path_factory.mktemp("rtl")
-    with staged(folder, plain=True, STOREFRONT_LOCALE="ar") as found:
-        crowd(found.polar, hard_only=True)
+    hard = partial(crowd, hard_only=True)
+    with staged(folder, plain=True, stock=hard, STOREFRONT_LOCALE="ar") as found:
         yield found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,7 @@ def test_a_shop_in_no_design_but_its_own(page: Page, plain_stage: Stage, path: s
 @pytest.mark.parametrize("plain", [False, True])
 def test_a_large_shop(page: Page, tmp_path: Path, plain: bool) -> None:
     """The first, a middle and the last page of a catalogue, by their links; and one too far."""
-    with staged(tmp_path, plain=plain) as stage:
-        add_products(stage.polar, 50)
+    with staged(tmp_path, plain=plain, stock=partial(add_products, count=50)) as stage:
         page.goto(stage.shop_url)
         look_over(page)
         for number in (2, 3):

@@ -12,6 +12,7 @@ import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route
 
+from storefront.emulator import LocalPolar
 from storefront.emulator.demo.objects import benefit
 from tests.browser.driving import Watcher, assert_fits
 from tests.browser.staging import Stage, staged
@@ -60,14 +61,16 @@ new PerformanceObserver((list) => {
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """The demo, with a product that has everything there is."""
-    with staged(tmp_path_factory.mktemp("full")) as stage:
-        store = stage.polar.store
-        course = next(p for p in store.products.values() if p["name"].startswith("Quiet"))
-        course["description"] = DESCRIPTION
-        course["benefits"] = [
-            benefit(kind, kind, f"What {kind} brings", {}, visibility="public") for kind in KINDS
-        ]
+    with staged(tmp_path_factory.mktemp("full"), stock=_fill) as stage:
         yield stage
+
+
+def _fill(polar: LocalPolar) -> None:
+    course = next(p for p in polar.store.products.values() if p["name"].startswith("Quiet"))
+    course["description"] = DESCRIPTION
+    course["benefits"] = [
+        benefit(kind, kind, f"What {kind} brings", {}, visibility="public") for kind in KINDS
+    ]
 
 
 @pytest.fixture
