@@ -792,6 +792,22 @@ def test_old_keys_still_open(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Seals(["old"]).open_buyer(old) is None
 
 
+def test_the_clocks_of_machines_may_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one has sealed another opens that is behind, by minutes and not by hours."""
+    seals, now = Seals(["k"]), datetime.now(UTC).timestamp()
+    id, nonce = str(uuid4()), new_nonce()
+    buyer = seals.seal_buyer(nonce)
+    purchases = seals.seal_purchases({id: Proof(Standing.CUSTOMER, int(now))})
+    monkeypatch.setattr("time.time", lambda: now - 200)
+    opened = seals.open_buyer(buyer)
+    assert opened is not None
+    assert (opened.nonce, opened.is_old) == (nonce, False)
+    assert list(seals.open_purchases(purchases)) == [id]
+    monkeypatch.setattr("time.time", lambda: now - 3600)
+    assert seals.open_buyer(buyer) is None
+    assert seals.open_purchases(purchases) == {}
+
+
 def test_a_customer_is_one_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     """After that the same cookie says only who bought; ten purchases are remembered, 30 days."""
     seals = Seals(["k"])

@@ -17,7 +17,6 @@ import threading
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Hashable, Sequence
-from datetime import UTC, datetime
 from enum import Enum
 from hashlib import blake2b, sha256
 from typing import Any, Final, Generic, NamedTuple, TypeVar
@@ -41,6 +40,8 @@ PREFIX: Final = "sf_"
 _CUSTOMER_SECONDS: Final = 3600
 #: How old a buyer's cookie gets before it is signed anew.
 _RENEW_SECONDS: Final = 86400
+#: How far ahead of this machine's clock that of the one may be which signed a cookie just now.
+_CLOCKS_DIFFER_SECONDS: Final = 300
 _MOST_PURCHASES: Final = 10
 #: Of a cookie's value; ours are far shorter.
 _LONGEST: Final = 600
@@ -95,18 +96,14 @@ class Seals:
 
     def open_buyer(self, cookie: str | None) -> Buyer | None:
         """What a buyer's cookie holds; None for one that is old, or not from here."""
-        if not cookie or len(cookie) > _LONGEST:
+        opened = _unsealed(self._buyer, cookie)
+        if opened is None:
             return None
-        try:
-            value, signed_at = self._buyer.unsign(
-                cookie, max_age=LASTS_SECONDS, return_timestamp=True
-            )
-        except BadSignature:
-            return None
+        value, age = opened
         nonce = Secret(value.decode("ascii", "replace"))
         if not _NONCE.fullmatch(nonce.reveal()):
             return None
-        return Buyer(nonce, (datetime.now(UTC) - signed_at).total_seconds() > _RENEW_SECONDS)
+        return Buyer(nonce, age > _RENEW_SECONDS)
 
     def seal_purchases(self, purchases: Purchases) -> str:
         """The value of the cookie that remembers what was proved, of the latest ten."""
@@ -119,13 +116,10 @@ class Seals:
 
     def open_purchases(self, cookie: str | None) -> Purchases:
         """What was proved before, the latest last; nothing for a cookie that is not from here."""
-        if not cookie or len(cookie) > _LONGEST:
+        opened = _unsealed(self._purchases, cookie)
+        if opened is None:
             return {}
-        try:
-            value = self._purchases.unsign(cookie, max_age=LASTS_SECONDS)
-        except BadSignature:
-            return {}
-        now, found = time.time(), Purchases()
+        value, now, found = opened[0], time.time(), Purchases()
         for how, proved_at, id in _ENTRY.iter_unpack(
             urlsafe_b64decode(value + b"=" * (-len(value) % 4))
         ):
@@ -291,6 +285,18 @@ def _signer(keys: Sequence[str | bytes], purpose: bytes) -> TimestampSigner:
         for key in keys
     ]
     return TimestampSigner(derived, salt=purpose, key_derivation="none", algorithm=_Blake2())
+
+
+def _unsealed(signer: TimestampSigner, cookie: str | None) -> tuple[bytes, float] | None:
+    """What a cookie holds, and its age in seconds; None for one that is old, or not from here."""
+    if not cookie or len(cookie) > _LONGEST:
+        return None
+    try:
+        value, signed_at = signer.unsign(cookie, return_timestamp=True)
+    except BadSignature:
+        return None
+    age = time.time() - signed_at.timestamp()
+    return (value, age) if -_CLOCKS_DIFFER_SECONDS <= age <= LASTS_SECONDS else None
 
 
 def _folded(email: str) -> str:
