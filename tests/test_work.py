@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from storefront.database import Database
 from storefront.database.tables import jobs, leases
 from storefront.secret import Secret
 from storefront.work import Job, Postpone, WorkQueue
+from tests.starved import no_more_threads
 
 #: What a site writes in the transaction that it is handed.
 effects = sa.Table("effects", sa.MetaData(), sa.Column("key", sa.String(64)))
@@ -186,6 +188,22 @@ def test_pauses_grow(database: Database) -> None:
     assert longest[1][1] > 60
 
 
+def test_what_is_never_parked_may_fail_without_end(database: Database) -> None:
+    """After thousands of failures there is a pause as well."""
+    queue = make(database)
+
+    def fail(job: Job) -> None:
+        raise ValueError
+
+    queue.register("note", fail, attempts=sys.maxsize)
+    add(queue, database, *map(str, range(5)))
+    with database.writing() as connection:
+        connection.execute(jobs.update().values(attempts=5000))
+    for claimed in queue._claim({"note": 5})[0]:
+        queue._run(claimed)
+    assert max(job.due_at.timestamp() for job in queue.waiting() if job.due_at) > time.time() + 10
+
+
 def test_after_the_last_attempt_it_is_parked(database: Database) -> None:
     """It is shown, and left alone, added again or not, until somebody says retry."""
     queue = make(database)
@@ -331,7 +349,6 @@ import os, sys, time
 from pathlib import Path
 from storefront.database import Database
 from storefront.secret import Secret
-from storefront.secret import Secret
 from storefront.work import WorkQueue
 import sqlalchemy as sa
 
@@ -427,6 +444,54 @@ def test_silence_of_all_is_no_death(database: Database) -> None:
     assert other._life.gone([claimed.holder]) == set()
     queue._run(claimed)
     assert noted(database) == ["a"]
+
+
+@pytest.mark.parametrize("url", [""])
+def test_what_was_claimed_is_done_though_the_lease_can_not_be_renewed(database: Database) -> None:
+    """When claiming took long, and the lease's file fails just then, no job is left behind."""
+    queue, inbox = make(database, lease_seconds=1.0), database.for_short_writes()
+    queue.register("note", note)
+    add(queue, database, "a")
+    with ThreadPoolExecutor(1) as pool:
+        with database.writing():  # whoever claims waits for it
+            claiming = pool.submit(queue._claim, {"note": 1})
+            eventually(lambda: queue._life._beat_at > 0)
+            with inbox.writing() as connection:
+                leases.drop(connection)
+            eventually(lambda: time.time() - queue._life._beat_at > 0.5)
+        (claimed,), _ = claiming.result()
+    queue._run(claimed)
+    assert (noted(database), queue.waiting(), queue._running) == (["a"], [], {})
+
+
+def test_without_threads_nothing_is_lost(database: Database) -> None:
+    """While the machine gives no threads, work waits and costs no attempt; then it is done."""
+    queue, gate, attempts = make(database), threading.Event(), list[int]()
+
+    def handle(job: Job) -> None:
+        if job.key == "a":
+            gate.wait(30)
+        attempts.append(job.attempt)
+        note(job)
+
+    queue.register("note", handle)
+    add(queue, database, "a")
+    with no_more_threads():
+        queue.wake()
+    queue.wake()
+    eventually(lambda: "a" not in idle(queue))
+    with no_more_threads():
+        add(queue, database, "b")
+        queue.wake()
+        eventually(lambda: any(each.last_error for each in queue.waiting()))
+    gate.set()
+    eventually(lambda: sorted(noted(database)) == ["a", "b"])
+    assert attempts == [1, 1]
+
+
+def idle(queue: WorkQueue) -> set[str]:
+    """The keys of the jobs that nobody has begun."""
+    return {each.key for each in queue.waiting() if not each.attempts}
 
 
 def claimed_long_ago() -> Any:

@@ -36,6 +36,8 @@ ATTEMPTS: Final = 20
 #: Seconds between two looks for work that other processes have added or left.
 _LOOK_SECONDS = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 7200.0
+#: More make no longer pause: what is never parked may fail without end.
+_DOUBLINGS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,10 @@ class WorkQueue:
         )
 
     def wake(self) -> None:
-        """Look for work now, in a thread that is started when it is not there."""
+        """Look for work now, in a thread that is started when it is not there.
+
+        Where the machine gives no more threads, the next call tries again.
+        """
         if self._by_hand:
             return
         if self._process != os.getpid():
@@ -129,13 +134,18 @@ class WorkQueue:
             self._start_process()
         with self._lock:
             if self._watcher is None:
-                self._watcher = threading.Thread(
+                watcher = threading.Thread(
                     target=_watch,
                     args=[weakref.ref(self), self._awake],
                     name="storefront-work",
                     daemon=True,
                 )
-                self._watcher.start()
+                try:
+                    watcher.start()
+                except RuntimeError as error:
+                    logger.warning("Work waits for a thread. %s", error)
+                    return
+                self._watcher = watcher
             self._awake.set()
 
     @contextmanager
@@ -206,12 +216,17 @@ class WorkQueue:
             self._release_left()
         claimed, seconds = self._claim(self._free())
         for each in claimed:
-            threading.Thread(
+            thread = threading.Thread(
                 target=self._run_and_look,
                 args=[each],
                 name=f"storefront-{each.kind}",
                 daemon=True,
-            ).start()
+            )
+            try:
+                thread.start()
+            except RuntimeError as error:  # the machine gives no more threads
+                self._give_back(each, _LOOK_SECONDS, reason(error), counted=False)
+                self._let_go(each)
         if not claimed and not self._stays and self._is_done():
             return None
         return min(seconds, _LOOK_SECONDS)
@@ -276,9 +291,10 @@ class WorkQueue:
                         for kind, limit in free.items()
                         for each in rows.claim(connection, self._shop, kind, limit, holder)
                     ]
-                for each in claimed:
-                    self._life.begin()
-                    with self._lock:
+                # Nothing may fail from here on: what is in hand and not begun would stay so.
+                with self._lock:
+                    for each in claimed:
+                        self._life.begin_another()
                         self._running[each.id] = each.kind
             finally:
                 self._life.end()
@@ -306,9 +322,13 @@ class WorkQueue:
             if not isinstance(error, Exception):
                 raise
         finally:
-            with self._lock:
-                del self._running[claimed.id]
-            self._life.end()
+            self._let_go(claimed)
+
+    def _let_go(self, claimed: Claimed) -> None:
+        """Have a job in hand no more, whatever became of it."""
+        with self._lock:
+            del self._running[claimed.id]
+        self._life.end()
 
     def _do(self, kind: _Kind, claimed: Claimed) -> None:
         from storefront.work import rows
@@ -336,7 +356,8 @@ class WorkQueue:
             self._give_back(claimed, None, reason(error))
             return
         # Full jitter: what failed together does not come back together.
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (claimed.attempt - 1))
+        doubled = min(claimed.attempt - 1, _DOUBLINGS)
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**doubled)
         pause = SystemRandom().uniform(0, longest)
         logger.warning(
             "%s %s failed (attempt %d of %d); again in %.0f seconds.\n%s",
