@@ -51,16 +51,23 @@ class SignOfLife:
         """Have something in hand, under the name that is given, until ``end``.
 
         :raises DatabaseUnavailable: when the database does not answer; then nothing is in hand.
+        :raises RuntimeError: when the machine gives no more threads; then neither.
         """
         self._beat()
         with self._lock:
-            self._in_hand += 1
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._keep, name="storefront-work-life", daemon=True
                 )
-                self._thread.start()
+                thread.start()
+                self._thread = thread
+            self._in_hand += 1
             return self._name
+
+    def begin_another(self) -> None:
+        """Have one thing more in hand, while something is. Asks nobody, and never fails."""
+        with self._lock:
+            self._in_hand += 1
 
     def end(self) -> None:
         """Have it in hand no more."""
