@@ -267,6 +267,23 @@ def test_nothing_turns_where_motion_is_unwanted(
         page.goto("about:blank")
 
 
+def test_nothing_fades_in(make_context: Callable[..., BrowserContext], large: Stage) -> None:
+    """A page that loads has its colours at once, and does not come to them."""
+    context = make_context(color_scheme="dark")
+    context.add_init_script(
+        "window.faded = []; document.addEventListener('transitionrun',"
+        " ({propertyName}) => faded.push(propertyName))"
+    )
+    page = context.new_page()
+    for path in ("", "products/northlight", "", "?q=tool"):
+        page.goto(f"{large.shop_url}{path}")
+        # Two frames on, whatever was to begin has begun.
+        page.evaluate(
+            "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"
+        )
+        assert page.evaluate("faded") == [], path
+
+
 @pytest.mark.parametrize("path", ["", "products/northlight"])
 @pytest.mark.parametrize(
     "how", ["flex", "flex; flex-direction: column; align-items: center", "grid"]
