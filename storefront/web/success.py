@@ -40,6 +40,7 @@ from storefront.web.proof import (
     seals_of,
 )
 from storefront.web.responses import keep_private, private_page, private_redirect
+from storefront.work.job import trace
 
 logger = logging.getLogger("storefront")
 
@@ -327,8 +328,9 @@ def _call_site(receipt: Receipt, *, is_first: bool) -> Any:
         return None
     try:
         return function(receipt)
-    except Exception:
+    except Exception as error:
         if current_app.debug or current_app.testing:
             raise
-        logger.exception("The function registered with @shop.on_success failed")
+        # It knows the buyer, and what it raises may say who that is.
+        logger.error("The function registered with @shop.on_success failed.\n%s", trace(error))
         return None
