@@ -41,6 +41,21 @@ def test_catalogue_lists_what_is_for_sale(site: Flask) -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "name"),
+    [({}, "Shop"), ({"STOREFRONT_SHOP_NAME": "Bücher & mehr"}, "Bücher &amp; mehr")],
+)
+def test_the_catalogue_goes_by_the_shops_name(
+    reference_polar: LocalPolar, make_site: SiteMaker, settings: dict[str, str], name: str
+) -> None:
+    """Its heading and its title are what the merchant calls the shop, where that is known."""
+    client = make_site(reference_polar, **settings).test_client()
+    for address in ("/shop/", "/shop/?kind=subscription"):
+        html = client.get(address).text
+        assert f"<title>{name}</title>" in html
+        assert f"<h1>{name}</h1>" in html
+
+
+@pytest.mark.parametrize(
     ("slug", "words"),
     [
         (
