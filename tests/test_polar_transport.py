@@ -34,6 +34,7 @@ from storefront.errors import (
 from storefront.polar.servers import POLAR_VERSION, Server
 from storefront.polar.transport import MAX_BODY_BYTES, Transport
 from storefront.secret import Secret
+from tests.starved import no_more_threads
 from tests.wire import Behaviour, Request, Upstream, answer, sends, upstream
 
 TOKEN = "polar_oat_canary7Wq2Zx9"
@@ -238,6 +239,22 @@ def test_a_resolver_that_hangs_is_held_to_the_deadline(
         transport.request("GET", "/products/")
     assert time.monotonic() - started < DEADLINE + GRACE
     over.set()
+
+
+def test_without_threads_a_call_fails_and_later_ones_are_held_to_the_deadline(start: Start) -> None:
+    """A call whose end nobody could see to is not sent; the next one is watched as ever."""
+    transport, server = start(drips(b"", b"H"))
+    with no_more_threads(), pytest.raises(PolarUnavailable, match="no more threads") as caught:
+        transport.request("GET", "/products/")
+    assert not caught.value.sent
+    started = time.monotonic()
+    with pytest.raises(PolarUnavailable, match=r"within 0\.4 seconds"):
+        transport.request("GET", "/products/")
+    assert time.monotonic() - started < DEADLINE + GRACE
+    with no_more_threads(), pytest.raises(PolarUnavailable, match="not be reached") as caught:
+        transport.request("GET", "/products/")
+    assert not caught.value.sent
+    assert len(server.requests) == 1
 
 
 def test_a_host_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,15 +73,18 @@ class Watchdog:
         self._process = os.getpid()
 
     def watch(self, watch: Watch) -> None:
-        """Have a watch expire at its time; one that nobody holds any more is forgotten."""
+        """Have a watch expire at its time; one that nobody holds any more is forgotten.
+
+        :raises RuntimeError: when the machine gives no more threads: nothing would end the call.
+        """
         if self._process != os.getpid():
             self._start_process()
         entry = (watch.ends_at, next(self._numbers), weakref.ref(watch))
         with self._changed:
             heapq.heappush(self._watches, entry)
             if not self._is_running:
-                self._is_running = True
                 threading.Thread(target=self._run, name="storefront-deadline", daemon=True).start()
+                self._is_running = True
             elif self._watches[0] is entry:
                 self._changed.notify()
 
@@ -122,7 +125,10 @@ class Wires:
         self._watch: Watch | None = None
 
     def watch(self, seconds: float) -> Watch:
-        """Start the watch of a call."""
+        """Start the watch of a call.
+
+        :raises RuntimeError: when the machine gives no more threads.
+        """
         self._watch = watch = Watch(self, seconds)
         self._watchdog.watch(watch)
         return watch
@@ -180,7 +186,10 @@ def _resolve(host: str, port: int, seconds: float) -> list[tuple[Any, ...]]:
             found.append(exc if isinstance(exc, OSError) else OSError("no host name"))
 
     thread = threading.Thread(target=look_up, name="storefront-resolve", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # the machine gives no more threads
+        raise OSError("nobody can look it up") from None
     thread.join(seconds)
     if not found:
         raise TimeoutError

@@ -250,7 +250,11 @@ class Transport:
         seconds: float,
     ) -> Answer | PolarError:
         session = self._borrow()
-        watch = session.wires.watch(seconds)
+        try:
+            watch = session.wires.watch(seconds)
+        except RuntimeError:
+            session.close()
+            return call.failed("the machine gives no more threads", sent=False)
         result: Answer | PolarError
         usable = False
         try:
