@@ -206,6 +206,34 @@ SHADOW = {"utm_source": "x", "reference_id": "y"}
         ),
         (
             facts(
+                organization=Organization(
+                    id="o", embed_hosts_enforced=True, embed_hosts=("*.Example.com",)
+                )
+            ),
+            [],
+        ),
+        (
+            facts(
+                organization=Organization(
+                    id="o", embed_hosts_enforced=True, embed_hosts=("*.store.example.com",)
+                ),
+                opens_over_page=True,
+            ),
+            [("warning", "embed-host")],
+        ),
+        (
+            facts(
+                server="sandbox",
+                organization=Organization(
+                    id="o", embed_hosts_enforced=True, embed_hosts=("localhost:5000",)
+                ),
+                inventory=None,
+                success_url="http://localhost:5000/success?checkout_id={CHECKOUT_ID}",
+            ),
+            [],
+        ),
+        (
+            facts(
                 endpoints=(
                     endpoint(enabled=False),
                     WebhookEndpoint(id="v", url="https://other.example.com/hook", enabled=False),

@@ -65,6 +65,8 @@ class Facts:
     has_secret_key: bool = True
     #: Whether a function is registered that says who is signed in.
     asks_for_visitor: bool = False
+    #: Whether all buttons are to open the checkout over the page.
+    opens_over_page: bool = False
 
     @property
     def webhooks_url(self) -> str | None:

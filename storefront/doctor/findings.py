@@ -145,21 +145,42 @@ def _settings(facts: Facts) -> Iterator[Finding]:
 
 
 def _organization(facts: Facts) -> Iterator[Finding]:
-    host = urlsplit(facts.success_url or "").hostname
-    organization = facts.organization
-    if organization is not None and host and organization.embed_hosts_enforced:
+    organization, host = facts.organization, urlsplit(facts.success_url or "").netloc.lower()
+    if (
+        organization is not None
+        and host
+        and organization.embed_hosts_enforced
+        and not _may_embed(host, organization.embed_hosts)
+    ):
         allowed = ", ".join(organization.embed_hosts) or "none"
-        if host not in organization.embed_hosts:
-            yield Finding(
-                "note",
-                "embed-host",
-                host,
-                f"Polar does not show its checkout inside pages of {host}; it does for: {allowed}.",
-                "Nothing, unless you embed the checkout yourself: then add the host in Polar's "
-                "dashboard (Settings).",
-            )
+        yield Finding(
+            "warning" if facts.opens_over_page else "note",
+            "embed-host",
+            host,
+            f"Polar does not show its checkout inside pages of {host}; it does for: {allowed}."
+            + (
+                " With STOREFRONT_OVERLAY buttons wait for it in vain, and follow their link then."
+                if facts.opens_over_page
+                else ""
+            ),
+            "Add the host in Polar's dashboard (Settings)."
+            if facts.opens_over_page
+            else "Nothing, unless a button opens the checkout over its page, or you embed it "
+            "yourself: then add the host in Polar's dashboard (Settings).",
+        )
     if facts.webhooks_url is not None and facts.endpoints is not None:
         yield from _webhooks(facts, facts.webhooks_url, facts.endpoints)
+
+
+def _may_embed(host: str, hosts: Sequence[str]) -> bool:
+    """Whether the list has the host, with its port if it has one, or all subdomains of its domain.
+
+    Source: Polar's API description of 2026-10.
+    """
+    listed = [entry.lower() for entry in hosts]
+    return host in listed or any(
+        entry.startswith("*.") and host.endswith(entry[1:]) for entry in listed
+    )
 
 
 def _webhooks(facts: Facts, url: str, endpoints: Sequence[WebhookEndpoint]) -> Iterator[Finding]:

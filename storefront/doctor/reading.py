@@ -99,6 +99,7 @@ def read_facts(app: Flask, state: State, *, success_url: str | None, has_pages: 
         has_secret_key=bool(app.secret_key),
         has_webhook_secret=bool(state.settings.webhook_secrets),
         asks_for_visitor=state.callbacks.visitor is not None,
+        opens_over_page=state.settings.overlay != "off",
         **values,
     )
 
