@@ -128,6 +128,8 @@ def site_for(polar_url: str, folder: Path, *, plain: bool = False, **settings: A
         return create_app(config)
     app = Flask("plain", root_path=str(folder), instance_path=str(folder / "instance"))
     app.config.update(config)
+    # Browsers ask each new site for it once, and complain when it is not there.
+    app.add_url_rule("/favicon.ico", "icon", lambda: ("", 204))
     shop = Storefront(app)
     app.register_blueprint(shop.blueprint, url_prefix="/shop")
     return app

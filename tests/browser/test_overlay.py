@@ -616,7 +616,6 @@ class Own:
 def _own_site(stage: Stage, folder: Path, **settings: Any) -> tuple[Flask, dict[str, list[str]]]:
     app = site_for(stage.polar.url, folder, plain=True, **settings)
     app.add_url_rule("/own", "own", lambda: render_template_string(OWN_PAGE))
-    app.add_url_rule("/favicon.ico", "icon", lambda: ("", 204))
     with app.test_request_context():
         return app, csp_directives(overlay=True)
 
