@@ -282,6 +282,23 @@ def test_the_page_with_the_code(browser: Browser, stage: Stage, plain_stage: Sta
         context.close()
 
 
+def test_code_runs_from_left_to_right(browser: Browser, plain_stage: Stage, tmp_path: Path) -> None:
+    """Also where one reads from the right; and the picture of a code keeps its shape."""
+    app = site_for(plain_stage.polar.url, tmp_path, plain=True, STOREFRONT_LOCALE="ar")
+    with serving(app, free_port()) as url:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(f"{url}/shop/embed-code/northlight")
+        for code in page.locator(".storefront-code pre").all():
+            begins = code.evaluate(
+                "pre => pre.firstChild.getClientRects()[0].left - pre.getBoundingClientRect().left"
+            )
+            assert begins < 30
+        box = page.locator(".storefront-shown > img").bounding_box()
+        assert box is not None
+        assert (box["width"], box["height"]) == (160, 160)
+        page.close()
+
+
 def test_the_frame_of_oembed(page: Page, blog: Blog, plain_stage: Stage) -> None:
     """What a site gets that asks for the address of a product works as it is."""
     query = urlencode({"url": f"{plain_stage.shop_url}products/northlight", "maxheight": 200})
