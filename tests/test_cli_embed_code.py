@@ -145,6 +145,28 @@ def test_where_the_site_is(reference_polar: LocalPolar, make_site: SiteMaker) ->
 
 
 @pytest.mark.parametrize(
+    ("command", "address"),
+    [
+        (("embed-code", "pro-monthly", "--kind", "qr"), "qr/pro-monthly.svg"),
+        (("links", "create", "pro-monthly", "--success-url", "site", "--json"), "success"),
+    ],
+)
+def test_the_shops_address_in_place_of_the_sites(
+    site: Flask, command: tuple[str, ...], address: str
+) -> None:
+    """The shop's prefix would stand there twice: this is said, and what to give instead."""
+    run = site.test_cli_runner().invoke
+    for given, prefix in (("/shop/", "/shop/shop"), ("/de/shop", "/de/shop/shop")):
+        result = run(args=["storefront", *command, "--site", SHOP + given])
+        assert result.exit_code == 0, result.output
+        assert f"{SHOP}{prefix}/{address}" in result.stdout
+        assert f"at {SHOP}{prefix}/." in result.stderr
+        assert f"--site {SHOP}{prefix.removesuffix('/shop/shop')}\n" in result.stderr
+    for given in ("", "/", "/de", "/workshop"):
+        assert run(args=["storefront", *command, "--site", SHOP + given]).stderr == ""
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("nope",), "No product has the slug"),

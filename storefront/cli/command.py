@@ -28,7 +28,7 @@ from storefront.errors import (
 from storefront.inventory import Inventory, read_inventory
 from storefront.linkfile import LinkFileError
 from storefront.state import State, get_state
-from storefront.urls import success_url
+from storefront.urls import page_url, success_url
 
 #: The exit code for what was found, or is different.
 FINDINGS: Final = 3
@@ -80,9 +80,10 @@ def _site(context: click.Context, parameter: click.Parameter, value: str | None)
             _ = parts.port
         except ValueError:
             fits = False
-        if not fits or parts.query or parts.fragment or parts.username:
+        if not fits or parts.query or parts.fragment or "@" in parts.netloc:
             raise click.BadParameter(
-                f"{value!r} is no address of a site; give one such as https://shop.example.com."
+                f"{value!r} is no address of a site; give one such as https://shop.example.com, "
+                "with the prefix that the whole site is under, if there is one."
             )
     return value
 
@@ -91,7 +92,7 @@ site_option = click.option(
     "--site",
     metavar="URL",
     callback=_site,
-    help="This site's address, for its success page. Default: SERVER_NAME.",
+    help="This site's address, up to the shop's own prefix. Default: SERVER_NAME.",
 )
 
 
@@ -102,6 +103,7 @@ def site_success_url(site: str | None) -> str:
     """
     if site is not None:
         with current_app.test_request_context(base_url=site):
+            tell_of_prefix(site)
             url = _at(site, success_url())
     elif current_app.config.get("SERVER_NAME"):
         url = success_url()
@@ -115,6 +117,21 @@ def site_success_url(site: str | None) -> str:
             "this site has no success page: the shop's pages (shop.blueprint) are not registered"
         )
     return url
+
+
+def tell_of_prefix(site: str) -> None:
+    """Say so where the shop's address seems to be given for the site's, of which it is a part.
+
+    To be called in a request to that site.
+    """
+    given = site.rstrip("/")
+    path = urlsplit(given).path
+    prefix = urlsplit(page_url("catalog") or "").path.removeprefix(path).rstrip("/")
+    if prefix and path.endswith(prefix):
+        tell(
+            f"The shop is taken to be at {given}{prefix}/. If it is not, give the site's address "
+            f"without the shop's prefix: --site {given.removesuffix(prefix)}"
+        )
 
 
 def _at(site: str, url: str | None) -> str | None:

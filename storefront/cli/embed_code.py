@@ -13,7 +13,14 @@ from flask.globals import request_ctx
 
 from storefront.buttons import public_url
 from storefront.catalog import Catalog
-from storefront.cli.command import Group, WrongUse, json_option, print_json, site_option
+from storefront.cli.command import (
+    Group,
+    WrongUse,
+    json_option,
+    print_json,
+    site_option,
+    tell_of_prefix,
+)
 from storefront.colours import read_colour
 from storefront.embeds import KINDS, LAYOUTS, THEMES, Look, embed_code
 from storefront.errors import CatalogUnavailable, UnknownReference
@@ -109,7 +116,8 @@ def at_site(site: str | None) -> Iterator[None]:
     if site is None and not current_app.config.get("SERVER_NAME"):
         raise WrongUse(
             "This site's address is not known, for a command is no request that would tell. Give "
-            "--site https://shop.example.com, or set SERVER_NAME and PREFERRED_URL_SCHEME."
+            "--site https://shop.example.com, with the prefix that the whole site is under, if there "
+            "is one; or set SERVER_NAME and PREFERRED_URL_SCHEME."
         )
     if site is None:
         yield
@@ -120,4 +128,5 @@ def at_site(site: str | None) -> Iterator[None]:
         request_ctx.url_adapter = current_app.url_map.bind(
             parts.netloc, script_name=parts.path or "/", url_scheme=parts.scheme
         )
+        tell_of_prefix(site)
         yield
