@@ -20,6 +20,7 @@ from storefront.state import get_state
 from storefront.texts import Texts
 from tests.conftest import SiteMaker
 from tests.contract.recordings import REFERENCE_STORE
+from tests.starved import no_more_threads
 
 EBOOK = "4d9da0c8-624a-4ab4-b70c-408c28772d94"
 MONTHLY = "86a42a32-be59-48d3-a0ad-6249a2f62ae9"
@@ -197,6 +198,25 @@ def test_an_old_catalogue_is_served_and_refreshed(
     time.sleep(0.1)
     assert store.current() is before
     deadline = time.monotonic() + 5
+    while store.current().page("newer") is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_without_threads_what_there_is_is_served(
+    reference_polar: LocalPolar, make_site: SiteMaker
+) -> None:
+    """While the machine gives no threads nothing is read and no page fails for it; then all is."""
+    store = get_state(make_site(reference_polar, STOREFRONT_CATALOG_TTL_SECONDS=0.05)).catalog
+    with no_more_threads(), pytest.raises(CatalogUnavailable, match="No thread"):
+        store.current()
+    store.sync()
+    edit(reference_polar, EBOOK, name="Newer")
+    with no_more_threads():
+        assert store.current() is store.loaded()
+        with pytest.raises(RuntimeError):
+            store._start_refresh()
+    deadline = time.monotonic() + 10
     while store.current().page("newer") is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -316,7 +316,12 @@ class CatalogStore:
                 watcher = threading.Thread(
                     target=_watch, args=[reference, wake], name="storefront-watch", daemon=True
                 )
-                watcher.start()
+                try:
+                    watcher.start()
+                except RuntimeError as error:
+                    # The machine gives no more threads: the next request tries again.
+                    self._say_failed(f"No thread could be started ({error}).")
+                    return
                 self._watcher = watcher
 
     def _wait_for_first(self) -> Catalog:
@@ -496,7 +501,11 @@ class CatalogStore:
                     target=self._refresh_in_background, name="storefront-sync", daemon=True
                 )
                 self._refresher = refresher
-                refresher.start()
+                try:
+                    refresher.start()
+                except RuntimeError:
+                    self._refresher = None  # or nothing would be read in this process any more
+                    raise
 
     def _refresh_in_background(self) -> None:
         try:
