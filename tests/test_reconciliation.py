@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from storefront.database.tables import jobs
 from storefront.errors import PolarUnavailable
 from storefront.orders import Refund
 from storefront.testing import ShopPolar, local_polar
@@ -108,6 +109,29 @@ def test_refunds_are_found(at: Bench) -> None:
         at.reconciliation.look()
         at.work()
     assert [each.is_full for each in got] == [True]
+
+
+def test_work_that_is_lost_is_set_going_again(at: Bench) -> None:
+    """An order that is due, and a refund, are known by the ledger; a look finds what is amiss."""
+    got: list[Refund] = []
+    at.registered.refund = got.append
+    refunded = str(at.bought().order_id)
+    at.reconciliation.look()
+    at.work()
+    with at.queue.by_hand(), at.inbox.by_hand():
+        ordered = str(at.bought("late@example.com").order_id)
+        at.desk.hear("order.paid", at.body(ordered))
+        at.polar.refund(refunded)
+        at.desk.hear("order.refunded", at.body(refunded))
+        with at.database.writing() as connection:
+            connection.execute(jobs.delete().where(jobs.c.kind.in_(["order", "refund"])))
+    at.work()
+    assert (at.noted(), got) == ([refunded], [])
+    for _ in range(2):
+        at.reconciliation.look()
+        at.work()
+    assert at.noted() == [refunded, ordered]
+    assert [each.order.order_id for each in got] == [refunded]
 
 
 def test_after_an_outage_nothing_is_missed(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

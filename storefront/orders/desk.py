@@ -8,7 +8,7 @@ from Polar. While Polar can't be asked, what its webhook said and signed serves.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -276,11 +276,14 @@ class OrderDesk:
     ) -> list[Recorded]:
         """Take those orders, as Polar has them now, that the ledger has otherwise or not at all.
 
+        Of those that it has, refunds are told for which the work was lost.
+
         :raises DatabaseUnavailable: when the ledger can't be read or written.
         """
         with self._database.reading() as connection:
             ids = [order.id for order in orders]
             known = {each.order_id: each for each in self.ledger.entries(connection, ids=ids)}
+        self._tell_again(known.values())
         news = [order for order in orders if _is_news(known.get(order.id), order, take_in)]
         if not news:
             return []
@@ -372,6 +375,18 @@ class OrderDesk:
         if lost:
             self._queue.wake()
         return len(lost)
+
+    def _tell_again(self, entries: Iterable[Entry]) -> None:
+        """Add the work of telling of refunds, where some are to be told and it is not there."""
+        untold = {entry.order_id for entry in entries if entry.refund_due}
+        if untold:
+            untold -= {job.key for job in self._queue.waiting(kind=TELL_REFUND)}
+        if not untold:
+            return
+        with self._database.writing() as connection:
+            for order_id in sorted(untold):
+                self._queue.add(connection, TELL_REFUND, order_id, {})
+        self._queue.wake()
 
     def _set_going(self, connection: sa.Connection, recorded: Recorded, said: Order | None) -> None:
         payload = {} if said is None else {"order": msgspec.to_builtins(said)}
