@@ -308,6 +308,7 @@ THEME = """
   --storefront-ground: rgb(250, 240, 230);
   --storefront-surface: rgb(255, 255, 250);
   --storefront-text: rgb(40, 10, 20);
+  --storefront-soft: rgb(240, 220, 210);
   --storefront-radius: 0px;
   --storefront-font: Georgia, serif;
   --storefront-size: 20px;
@@ -336,6 +337,10 @@ def test_ten_lines_make_another_shop_of_it(
     assert style(".storefront-card .storefront-button", "borderRadius") == "0px"
     assert style(".storefront-card", "borderRadius") == "0px"
     assert style(".storefront-card", "backgroundColor") == "rgb(255, 255, 250)"
+    page.locator(".storefront-card .storefront-button").first.evaluate(
+        "button => button.outerHTML = '<button class=storefront-button disabled>Buy</button>'"
+    )
+    assert style(".storefront-button:disabled", "backgroundColor") == "rgb(240, 220, 210)"
     assert style(".storefront-card-name", "color") == "rgb(40, 10, 20)"
     assert style("body", "backgroundColor") == "rgb(250, 240, 230)"
     assert style(".storefront", "fontFamily") == "Georgia, serif"
