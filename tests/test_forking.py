@@ -81,6 +81,27 @@ print(child_ends(pid))
     assert _run(script, tmp_path).split() == ["[]", "0"]
 
 
+def test_threads_of_a_new_process_share_one_engine(tmp_path: Path) -> None:
+    """However many threads use a database at once that another process had, it is opened once."""
+    script = """
+from concurrent.futures import ThreadPoolExecutor
+write()
+pid = os.fork()
+if pid == 0:
+    sys.setswitchinterval(1e-6)
+    together = threading.Barrier(8)
+    def use(_):
+        together.wait()
+        return database.within(20, database._current_engine)
+    with ThreadPoolExecutor(8) as pool:
+        print(len(set(pool.map(use, range(8)))), flush=True)
+    write()
+    os._exit(0)
+print(child_ends(pid))
+"""
+    assert _run(script, tmp_path).split() == ["1", "0"]
+
+
 def test_who_forks_within_is_not_waited_for(tmp_path: Path) -> None:
     """A fork inside of a transaction of one's own happens, and what comes after it works."""
     script = """

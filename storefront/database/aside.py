@@ -44,56 +44,62 @@ class _Errand(Generic[_T]):
         return self._results[0]
 
 
+class _Places:
+    """How many things are done in one process at this moment."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.busy = 0
+        #: How many of them nobody waits for any more.
+        self.left = 0
+
+    def is_clear(self) -> bool:
+        """Whether it is clear if one can begin, for what nobody waits for hardly ends soon."""
+        return self.busy < PLACES or self.left >= PLACES
+
+
 class Aside:
     """Does something in a thread of its own, so that who wants it can stop waiting for it."""
 
     def __init__(self) -> None:
-        self._start_process()
+        # By process: what hung when this one was forked hangs elsewhere.
+        self._places: dict[int, _Places] = {}
 
     def within(self, seconds: float, function: Callable[[], _T]) -> _T:
         """What the function gives, or raises, when it ends in so many seconds.
 
         :raises Late: when it does not, or can't begin since too many others hang.
         """
-        if self._process != os.getpid():
-            # What hung when this process was forked hangs elsewhere.
-            self._start_process()
+        places = self._places.setdefault(os.getpid(), _Places())
         ends = time.monotonic() + seconds
         errand = _Errand(function, copy_context())
-        with self._changed:
-            self._changed.wait_for(self._is_clear, seconds)
-            if self._busy >= PLACES:
+        with places.changed:
+            places.changed.wait_for(places.is_clear, seconds)
+            if places.busy >= PLACES:
                 raise Late
-            self._busy += 1
+            places.busy += 1
         try:
             threading.Thread(
-                target=self._do, args=[errand], name="storefront-aside", daemon=True
+                target=_do, args=[errand, places], name="storefront-aside", daemon=True
             ).start()
         except RuntimeError:  # the machine gives no more threads
-            with self._changed:
-                self._busy -= 1
+            with places.changed:
+                places.busy -= 1
+                places.changed.notify_all()
             raise Late from None
-        with self._changed:
-            if not self._changed.wait_for(lambda: errand.is_done, ends - time.monotonic()):
+        with places.changed:
+            if not places.changed.wait_for(lambda: errand.is_done, ends - time.monotonic()):
                 errand.is_left = True
-                self._left += 1
-                self._changed.notify_all()
+                places.left += 1
+                places.changed.notify_all()
                 raise Late
         return errand.outcome()
 
-    def _is_clear(self) -> bool:
-        """Whether it is clear if one can begin, for what nobody waits for hardly ends soon."""
-        return self._busy < PLACES or self._left >= PLACES
 
-    def _do(self, errand: _Errand[_T]) -> None:
-        errand.run()
-        with self._changed:
-            errand.is_done = True
-            self._busy -= 1
-            self._left -= errand.is_left
-            self._changed.notify_all()
-
-    def _start_process(self) -> None:
-        self._process = os.getpid()
-        self._changed = threading.Condition()
-        self._busy = self._left = 0
+def _do(errand: _Errand[_T], places: _Places) -> None:
+    errand.run()
+    with places.changed:
+        errand.is_done = True
+        places.busy -= 1
+        places.left -= errand.is_left
+        places.changed.notify_all()

@@ -32,6 +32,16 @@ _ALIVE = {
 }
 
 
+class _Own:
+    """What one process has of a database: a forked one must not use another's."""
+
+    def __init__(self) -> None:
+        self.engine: sa.Engine | None = None
+        #: Who has it opens the engine, and who has the pen writes.
+        self.lock = threading.Lock()
+        self.pen = threading.Lock()
+
+
 class Database:
     """The shop's database: SQLite in ``folder``, or what ``url`` names.
 
@@ -43,13 +53,10 @@ class Database:
     def __init__(self, url: Secret | None, folder: Path) -> None:
         self._url = url
         self._file = folder / "storefront.db"
-        self._engine: sa.Engine | None = None
-        self._process = os.getpid()
+        self._owned: dict[int, _Own] = {}
         self._ready = False
         self._short: Database | None = None
         self._is_short = False
-        self._lock = threading.Lock()
-        self._pen = threading.Lock()
         self._aside = Aside()
         GATE.close_before_forks(self)
 
@@ -154,15 +161,17 @@ class Database:
 
     def close(self) -> None:
         """Close the connections. A later call opens new ones."""
-        with self._lock:
-            if self._engine is not None and self._process == os.getpid():
-                self._engine.dispose()
-            self._engine = None
+        own = self._own()
+        with own.lock:
+            if own.engine is not None:
+                own.engine.dispose()
+            own.engine = None
 
     def close_before_fork(self) -> None:
         """SQLite's connections must not be carried into another process."""
-        if self._engine is not None and not self.is_shared and self._process == os.getpid():
-            self._engine.dispose()
+        engine = self._own().engine
+        if engine is not None and not self.is_shared:
+            engine.dispose()
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[sa.Connection]:
@@ -176,8 +185,7 @@ class Database:
     def _pen_in_hand(self) -> Iterator[None]:
         """SQLite's writers look again and again whether it is their turn, up to 100 ms apart, and
         who has waited longest may wait on. Those of one process do better to queue here."""
-        self._current_engine()  # notices a fork
-        pen = self._pen
+        pen = self._own().pen
         if not pen.acquire(timeout=_BUSY_SECONDS):
             raise DatabaseUnavailable(
                 f"The database ({self}) does not answer as it should: another thread of this "
@@ -231,23 +239,25 @@ class Database:
         raise failure from None
 
     def _current_engine(self) -> sa.Engine:
-        engine = self._engine
-        if engine is not None and self._process == os.getpid():
+        own = self._own()
+        engine = own.engine
+        if engine is not None:
             return engine
-        if self._process != os.getpid():
-            # Whoever held it when this process was forked does not run here.
-            self._lock = threading.Lock()
-            self._pen = threading.Lock()
-        with self._lock:
-            if self._engine is not None and self._process != os.getpid():
-                # After a fork both processes would talk over one connection.
-                self._engine.dispose(close=False)
-                self._engine = None
-            if self._engine is None:
-                self._engine = self._open()
-                self._process = os.getpid()
-                weakref.finalize(self, _dispose, self._engine, os.getpid()).atexit = False
-            return self._engine
+        with own.lock:
+            if own.engine is None:
+                for process in self._owned.keys() - {os.getpid()}:
+                    others = self._owned.pop(process).engine
+                    if others is not None:
+                        # After a fork both processes would talk over one connection.
+                        others.dispose(close=False)
+                own.engine = self._open()
+                weakref.finalize(self, _dispose, own.engine, os.getpid()).atexit = False
+            return own.engine
+
+    def _own(self) -> _Own:
+        process = os.getpid()
+        own = self._owned.get(process)
+        return own or self._owned.setdefault(process, _Own())
 
     def _open(self) -> sa.Engine:
         import sqlalchemy as sa
