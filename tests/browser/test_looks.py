@@ -113,6 +113,19 @@ def test_cards_begin_where_one_begins_to_read(page: Page, large: Stage, rtl: Sta
         assert all((left if at_left else right) < 2 for left, right in aligned)
 
 
+def test_a_description_has_its_own_direction(page: Page, rtl: Stage) -> None:
+    """English on a page that is read from the right ends with its full stop, not begins with it."""
+    page.set_viewport_size({"width": 1280, "height": 800})
+    _open(page, rtl, "large-long-name")
+    stop, letter = page.locator(".storefront-description p").first.evaluate(
+        "p => { const text = p.lastChild; const at = (from) => { const range ="
+        " document.createRange(); range.setStart(text, from); range.setEnd(text, from + 1);"
+        " return range.getBoundingClientRect().left; };"
+        " return [at(text.length - 1), at(text.length - 2)]; }"
+    )
+    assert stop > letter
+
+
 SHIFTS = """
 window.shifts = [];
 new PerformanceObserver((list) => {
