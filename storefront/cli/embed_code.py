@@ -116,8 +116,8 @@ def at_site(site: str | None) -> Iterator[None]:
     if site is None and not current_app.config.get("SERVER_NAME"):
         raise WrongUse(
             "This site's address is not known, for a command is no request that would tell. Give "
-            "--site https://shop.example.com, with the prefix that the whole site is under if there "
-            "is one, or set SERVER_NAME and PREFERRED_URL_SCHEME."
+            "--site https://shop.example.com, with the prefix of the whole site if there is one, "
+            "or set SERVER_NAME and PREFERRED_URL_SCHEME."
         )
     if site is None:
         yield
