@@ -44,6 +44,7 @@ _MOST_IMAGES: Final = 1000
 _TITLE_CHARACTERS: Final = 150
 _DESCRIPTION_CHARACTERS: Final = 5000
 _MOST_FURTHER_PICTURES: Final = 10
+#: What XML can't hold, however it is written.
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -126,6 +127,11 @@ def make_google_feed(products: Iterable[tuple[CatalogProduct, str]], site: Site)
         if price is not None:
             _add_item(channel, product, price, url, site)
     return _document(root)
+
+
+def fit_for_xml(text: str) -> str:
+    """The text without what XML can't hold."""
+    return _NOT_XML.sub("", text)
 
 
 def google_price(product: CatalogProduct) -> Price | None:
@@ -233,7 +239,7 @@ def _moment(moment: datetime) -> str:
 
 def _add(parent: Element, tag: str, text: str) -> Element:
     element = SubElement(parent, tag)
-    element.text = _NOT_XML.sub("", text)
+    element.text = fit_for_xml(text)
     return element
 
 

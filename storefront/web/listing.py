@@ -6,7 +6,6 @@ changes its meaning while ``version`` is 1.
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ from storefront.links import read_query
 from storefront.state import State, get_state
 from storefront.texts import exact_amount
 from storefront.web.embed import listed
-from storefront.web.pages import PRODUCTS_PER_PAGE
+from storefront.web.pages import PRODUCTS_PER_PAGE, asked_page, page_count
 from storefront.web.readers import FOR_READERS, away, told
 from storefront.web.responses import public_response
 
@@ -37,10 +36,8 @@ def products_json() -> BaseResponse:
         catalog = state.catalog.current()
     except CatalogUnavailable as error:
         return _away(error)
-    given = read_query(request.environ.get("QUERY_STRING", "")).get("page", "1")
-    # More digits than any catalogue needs would only take time to read.
-    number = int(given) if re.fullmatch("[0-9]{1,9}", given) else 0
-    count = max(1, -(-len(catalog.listed) // PRODUCTS_PER_PAGE))
+    number = asked_page(read_query(request.environ.get("QUERY_STRING", "")))
+    count = page_count(len(catalog))
     if not 1 <= number <= count:
         return _error(404, "not_found", f"There is no such page. The pages are 1 to {count}.")
     return public_response(

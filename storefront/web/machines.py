@@ -20,7 +20,7 @@ from storefront.web.feeds import (
     make_sitemap,
     make_sitemap_index,
 )
-from storefront.web.pages import current_catalog
+from storefront.web.pages import current_catalog, page_count
 from storefront.web.responses import public_response
 from storefront.web.site import current_site, product_address
 
@@ -32,7 +32,7 @@ def sitemap() -> BaseResponse:
     """``GET /sitemap.xml``: all pages; of a large shop the list of its sitemaps."""
     state = get_state()
     catalog = current_catalog(state)
-    count = _parts(catalog, URLS_PER_SITEMAP)
+    count = page_count(len(catalog), URLS_PER_SITEMAP)
 
     def make() -> bytes:
         if count == 1:
@@ -50,7 +50,7 @@ def sitemap_part(number: int) -> BaseResponse:
     """``GET /sitemap-<number>.xml``: one of a large shop's sitemaps."""
     state = get_state()
     catalog = current_catalog(state)
-    if not 1 <= number <= _parts(catalog, URLS_PER_SITEMAP):
+    if not 1 <= number <= page_count(len(catalog), URLS_PER_SITEMAP):
         abort(404)
     return public_response(state, catalog, _XML, lambda: make_sitemap(_listings(catalog, number)))
 
@@ -74,7 +74,7 @@ def google_feed(number: int = 1) -> BaseResponse:
     those among each thousand of the catalogue that it takes."""
     state = get_state()
     catalog = current_catalog(state)
-    if not 1 <= number <= _parts(catalog, PRODUCTS_PER_FEED):
+    if not 1 <= number <= page_count(len(catalog), PRODUCTS_PER_FEED):
         abort(404)
     first = (number - 1) * PRODUCTS_PER_FEED
     return public_response(
@@ -85,10 +85,6 @@ def google_feed(number: int = 1) -> BaseResponse:
             _addressed(catalog, first, PRODUCTS_PER_FEED), current_site(state)
         ),
     )
-
-
-def _parts(catalog: Catalog, size: int) -> int:
-    return max(1, -(-len(catalog) // size))
 
 
 def _addressed(catalog: Catalog, first: int, count: int) -> Iterator[tuple[CatalogProduct, str]]:

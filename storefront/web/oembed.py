@@ -22,6 +22,7 @@ from storefront.errors import CatalogUnavailable
 from storefront.links import read_query, utm_parameters
 from storefront.state import State, get_state
 from storefront.web.embed import refuse_without_cards
+from storefront.web.feeds import fit_for_xml
 from storefront.web.readers import FOR_READERS, away, told
 from storefront.web.responses import public_response
 from storefront.web.site import current_site
@@ -36,8 +37,6 @@ _LEAST: Final[dict[str, tuple[int, int]]] = {
 }
 #: Polar tells no picture's size; this is the one at which the shop shows it.
 _PICTURE_SIZE: Final = (600, 400)
-#: What XML can't hold, however it is written.
-_NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def oembed() -> BaseResponse:
@@ -158,8 +157,7 @@ def _document(
 
 def _xml(document: dict[str, Any]) -> bytes:
     fields = "".join(
-        f"<{name}>{escape(_NOT_IN_XML.sub('', str(value)))}</{name}>"
-        for name, value in document.items()
+        f"<{name}>{escape(fit_for_xml(str(value)))}</{name}>" for name, value in document.items()
     )
     return (
         f'<?xml version="1.0" encoding="utf-8" standalone="yes"?><oembed>{fields}</oembed>'

@@ -89,9 +89,7 @@ def catalog() -> BaseResponse:
     number = 1
     if speaks(query):
         parameters = read_query(query)
-        given = parameters.get("page", "1")
-        # More digits than any catalogue needs would only take time to read.
-        number = int(given) if re.fullmatch("[0-9]{1,9}", given) else 0
+        number = asked_page(parameters)
         search = read_search(parameters)
         if ("page" in parameters and number == 1) or not is_written_so(parameters, search):
             # Each page has one address; a form sends also what was left empty in it.
@@ -126,6 +124,18 @@ def catalog() -> BaseResponse:
         newest=(),
         meta=_metadata(state, products, number),
     )
+
+
+def asked_page(parameters: Mapping[str, str]) -> int:
+    """The number of the page that a query asks for; 0 for one that is no number."""
+    given = parameters.get("page", "1")
+    # More digits than any catalogue needs would only take time to read.
+    return int(given) if re.fullmatch("[0-9]{1,9}", given) else 0
+
+
+def page_count(total: int, size: int = PRODUCTS_PER_PAGE) -> int:
+    """How many pages so many products make; an empty shop has one as well."""
+    return max(1, -(-total // size))
 
 
 def _search_results(
@@ -166,7 +176,7 @@ def _cut(products: Sequence[CatalogProduct], number: int) -> tuple[list[CatalogP
 
     :raises PageNotFound: when there are fewer.
     """
-    count = max(1, -(-len(products) // PRODUCTS_PER_PAGE))
+    count = page_count(len(products))
     if not 1 <= number <= count:
         raise PageNotFound()
     first = (number - 1) * PRODUCTS_PER_PAGE
