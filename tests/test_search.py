@@ -249,6 +249,26 @@ def test_a_changed_product_is_found_anew() -> None:
     assert len(texts[1] & texts[0]) > 5
 
 
+def test_the_next_catalogue_is_ready_to_be_searched_where_the_last_one_was() -> None:
+    """Words are gathered before anybody asks the new one, but for a shop that is never searched."""
+    products = {
+        f"{n:08d}": encode_product(_with_id(named(f"Thing {n}"), f"{n:08d}")) for n in range(700)
+    }
+    changed = encode_product(_with_id(named("Thing 5", "is a marvel"), "00000005"))
+
+    def words_after(*searches: Search) -> list[int]:
+        first = Snapshot.of(products, {}, read_at=NOW)
+        catalog = Catalog(first, Texts("en"), image_hosts=())
+        for search in searches:
+            catalog.search(search)
+        second = first.with_changes({"00000005": changed}, {}, read_at=NOW)
+        Catalog(second, Texts("en"), image_hosts=(), previous=catalog)
+        return [len(chunk.product_facts().texts) for chunk in second.product_chunks]
+
+    assert set(words_after()) == set(words_after(Search(kind="one-time"))) == {0}
+    assert set(words_after(Search("thing"))) == {1}
+
+
 def test_first_searches_at_once_gather_the_words_once() -> None:
     """Of many that come together one gathers the words, and all find the same."""
     products = {

@@ -361,6 +361,8 @@ class Catalog:
         if previous.version == self.version and previous._index is self._index:
             self._kept, self._found = previous._kept, previous._found
             return
+        if previous._index is not self._index:
+            self._index.finder.prepare_like(previous._index.finder)
         for _, kept in previous._kept.items():
             if kept.basis is None:
                 continue

@@ -110,6 +110,16 @@ class Finder:
         self._reading = threading.Lock()
         self._is_read = False
 
+    def prepare_like(self, earlier: Finder) -> None:
+        """Do beforehand what somebody has asked an earlier one for: then nobody waits for it.
+
+        Of a catalogue of 100,000 products the words take most of a second.
+        """
+        if earlier._facets is not None:
+            self._facets = self._find_facets()
+        if earlier._is_read:
+            self._read_all()
+
     @property
     def facets(self) -> Facets:
         """What there is to choose from; worked out once."""
