@@ -459,9 +459,33 @@ def test_probing_costs_polar_next_to_nothing(polar: ShopPolar, site: Flask) -> N
     for _ in range(100):
         site.test_client().get(f"/shop/success?checkout_id={uuid4()}")
     assert polar.requests.count() == before
-    for _ in range(100):
-        client.get(f"/shop/success?checkout_id={uuid4()}")
+    for number in range(100):
+        host = f"10.0.0.{number % 5}"
+        client.get(f"/shop/success?checkout_id={uuid4()}", environ_overrides={"REMOTE_ADDR": host})
     assert polar.requests.count() == before + 60
+
+
+@pytest.mark.parametrize("by", ["", "&customer_session_token=polar_cst_guessed"])
+def test_who_probes_takes_no_look_up_from_buyers(polar: ShopPolar, site: Flask, by: str) -> None:
+    """A client has twenty a minute that prove nothing; what others are told does not hang on it."""
+    client = site.test_client()
+    client.get("/shop/buy/northlight")
+    before = polar.requests.count()
+    for _ in range(100):
+        client.get(f"/shop/success?checkout_id={uuid4()}{by}")
+    assert polar.requests.count() == before + 20
+    buyer = site.test_client()
+    bought = by_buy(polar, buyer)
+    elsewhere = {"REMOTE_ADDR": "10.0.0.1"}
+    assert "Thank you" in buyer.get(address(bought), environ_overrides=elsewhere).text
+
+
+def test_an_outage_uses_up_no_look_ups(polar: ShopPolar, site: Flask) -> None:
+    """A page that asks again by itself while Polar is away asks until it is back."""
+    client = site.test_client()
+    bought = by_buy(polar, client)
+    polar.faults.set("status", 503)
+    assert {client.get(address(bought)).status_code for _ in range(100)} == {503}
 
 
 def test_answers_are_remembered_for_a_moment(polar: ShopPolar, site: Flask) -> None:

@@ -238,6 +238,8 @@ class ProofDesk:
     def __init__(self) -> None:
         #: Look-ups in a minute that turned out to prove nothing: what probing may cost Polar.
         self.lookups = Limit(60, 60)
+        #: The same for one client: nobody is to use up what all buyers have.
+        self.probes = Limit(20, 60)
         #: Attempts with an email address: an hour for one checkout, ten minutes for one client.
         self.emails = Limit(10, 3600)
         self.clients = Limit(30, 600)

@@ -15,7 +15,7 @@ from flask import current_app, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from storefront.buttons import current_visitor
-from storefront.errors import DatabaseUnavailable, PolarUnauthorized
+from storefront.errors import DatabaseUnavailable, PolarUnauthorized, PolarUnavailable
 from storefront.orders import read_checkout
 from storefront.orders.proof import (
     LASTS_SECONDS,
@@ -145,17 +145,22 @@ def by_browser(state: State, checkout_id: str, deadline: Deadline) -> Proven | N
     external_id = current_visitor().external_id
     if buyer is None and not external_id:
         return None
-    if not (is_known := checkout_id in state.proofs.checkouts) and not state.proofs.lookups.take():
+    if not (is_known := checkout_id in state.proofs.checkouts) and not _may_look_up(state):
         return None
-    checkout = _look_up(state, checkout_id, deadline)
     found = None
+    try:
+        checkout = _look_up(state, checkout_id, deadline)
+    except PolarUnavailable as error:
+        if not (is_known or error.sent):
+            _was_worth_it(state)
+        raise
     if checkout and is_customer_of(checkout, external_id):
         # It lasts as long as they are signed in.
         found = Proven(checkout, Standing.CUSTOMER, is_new=False)
     elif checkout and buyer and is_committed(checkout, buyer.nonce):
         found = Proven(checkout, Standing.BUYER, is_new=True)
     if found and not is_known:
-        state.proofs.lookups.give_back()
+        _was_worth_it(state)
     return found
 
 
@@ -166,8 +171,7 @@ def by_session(
 
     :raises PolarError: when Polar does not say.
     """
-    proofs = state.proofs
-    if seals_of(state) is None or not proofs.lookups.take():
+    if seals_of(state) is None or not _may_look_up(state):
         return None
     portal = state.client.customer_portal
     try:
@@ -177,8 +181,8 @@ def by_session(
     checkout = _look_up(state, checkout_id, deadline)
     if checkout is None or checkout.customer_id != customer_id:
         return None
-    proofs.lookups.give_back()
-    proofs.sessions.put(customer_id, session)
+    _was_worth_it(state)
+    state.proofs.sessions.put(customer_id, session)
     return Proven(checkout, Standing.CUSTOMER, is_new=True)
 
 
@@ -247,6 +251,23 @@ def _look_up(state: State, checkout_id: str, deadline: Deadline) -> Checkout | N
         found = read_checkout(state.client, checkout_id, timeout=deadline.left()) or False
         recent.put(checkout_id, found)
     return found if isinstance(found, Checkout) else None
+
+
+def _may_look_up(state: State) -> bool:
+    """Count a look-up that may prove nothing; False when there were too many."""
+    proofs, client = state.proofs, _client()
+    if not proofs.probes.take(client):
+        return False
+    if proofs.lookups.take():
+        return True
+    proofs.probes.give_back(client)
+    return False
+
+
+def _was_worth_it(state: State) -> None:
+    """Take back a look-up that was counted: it proved something, or Polar was not asked."""
+    state.proofs.lookups.give_back()
+    state.proofs.probes.give_back(_client())
 
 
 def _client() -> str:
