@@ -270,6 +270,17 @@ def test_google_gets_the_reduced_price() -> None:
 
 
 @pytest.mark.parametrize(
+    ("duration", "sale"),
+    [("forever", ["23.20 USD"]), ("once", None), ("repeating", None)],
+)
+def test_google_gets_the_price_that_the_page_tells(duration: str, sale: list[str] | None) -> None:
+    """Of a subscription, a sale is what lowers all payments: the first ones alone are no price."""
+    link = discount(basis_points=2000, duration=duration, duration_in_months=12)
+    said = item(FIXED, recurring_interval="year", link=link)
+    assert (said["price"], said.get("sale_price")) == (["29.00 USD"], sale)
+
+
+@pytest.mark.parametrize(
     ("prices", "fields"),
     [
         pytest.param([{"amount_type": "free"}], {}, id="free"),

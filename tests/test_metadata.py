@@ -472,6 +472,17 @@ def test_an_offer_is_what_the_button_sells(
     assert offers_of(shop_of(FIXED, link=given, **fields)) == expected
 
 
+@pytest.mark.parametrize("fields", [{}, MONTHLY])
+@pytest.mark.parametrize("duration", ["once", "repeating", "forever"])
+def test_previews_and_data_tell_the_same_price(fields: dict[str, Any], duration: str) -> None:
+    """Whatever a discount is for, both say one price."""
+    link = discount(basis_points=2000, duration=duration, duration_in_months=3)
+    [product] = shop_of(FIXED, link=link, **fields).listed
+    told = described(product)["offers"]["price"]
+    assert product_metadata(product, PAGE, SITE).price == (told, "USD")
+    assert told == ("29.00" if fields and duration != "forever" else "23.20")
+
+
 def test_what_no_link_sells_is_out_of_stock() -> None:
     """A product that can't be bought says so, and tells its price all the same."""
     assert offers_of(shop_of(FIXED)) == {**sold("29.00"), "availability": "OutOfStock"}
@@ -578,7 +589,7 @@ def test_every_product_page_has_valid_data(site: Flask) -> None:
         assert head["og:title"] == product.name
         assert head["description"]
         assert "robots" not in head
-        assert head["twitter:card"] == "summary_large_image" if product.pictures else "summary"
+        assert head["twitter:card"] == ("summary_large_image" if product.pictures else "summary")
         [data] = head["data"]
         assert data["@graph"][0]["name"] == product.name
 

@@ -24,7 +24,7 @@ from storefront.catalog.description import plain_text
 from storefront.catalog.pricing import reduced_amount
 from storefront.polar.models import Price
 from storefront.texts import Texts, exact_amount
-from storefront.web.metadata import Site, main_price, running_discount_of
+from storefront.web.metadata import Site, lasting_discount_of, main_price, running_discount_of
 
 #: Of one sitemap at most, and of a sitemap of ours. A small one is made in a moment.
 MOST_URLS: Final = 50_000
@@ -170,7 +170,7 @@ def _add_item(
     for place, picture in enumerate(product.pictures[: 1 + _MOST_FURTHER_PICTURES]):
         _add(item, "g:additional_image_link" if place else "g:image_link", _plain(picture.url))
     _add(item, "g:price", _price(price.price_amount, currency))
-    discount = running_discount_of(product)
+    discount = lasting_discount_of(product, price)
     reduced = reduced_amount(price.price_amount, currency, discount) if discount else None
     if reduced is not None and reduced != price.price_amount:
         _add(item, "g:sale_price", _price(reduced, currency))

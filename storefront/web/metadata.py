@@ -161,6 +161,14 @@ def running_discount_of(product: CatalogProduct) -> Discount | None:
     return offer.link.discount if offer is not None and offer.discount else None
 
 
+def lasting_discount_of(product: CatalogProduct, price: Price) -> Discount | None:
+    """That discount, where it lowers all that is ever paid, and not only the first payments."""
+    discount = running_discount_of(product)
+    if discount is None or (_period(price, product) and discount.duration != "forever"):
+        return None
+    return discount
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     """One amount that something costs, in one currency."""
@@ -299,7 +307,7 @@ def _fixed(price: Price, amount: int, product: CatalogProduct) -> _Row:
             return _Row(before)
         return _Row(before, (*trial, usual), is_compound=True)
     now = Decimal(after)
-    if not is_subscription or discount.duration == "forever":
+    if lasting_discount_of(product, price):
         struck = {**usual, "priceType": f"{_SCHEMA}/StrikethroughPrice"}
         reduced = _specification(price, product, now)
         until = discount.ends_at.date().isoformat() if discount.ends_at else None
@@ -403,7 +411,7 @@ def _plain_price(product: CatalogProduct) -> tuple[str, str] | None:
     if price is None or price.amount_type not in ("fixed", "free"):
         return None
     amount = price.price_amount or 0
-    discount = None if _period(price, product) else running_discount_of(product)
+    discount = lasting_discount_of(product, price)
     after = reduced_amount(amount, price.price_currency.lower(), discount) if discount else None
     shown = amount if after is None else after
     return exact_amount(shown, price.price_currency), price.price_currency.upper()
