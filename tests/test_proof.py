@@ -753,6 +753,15 @@ def test_the_form_while_polar_is_down(polar: ShopPolar, site: Flask) -> None:
     assert EMAIL in client.get(address(bought)).text
 
 
+def test_an_outage_uses_up_no_attempts(polar: ShopPolar, site: Flask) -> None:
+    """Who types the right address again and again while Polar is away is not shut out for it."""
+    bought = polar.purchase("northlight", email=EMAIL)
+    polar.faults.set("status", 503)
+    client = site.test_client()
+    answers = {client.post(address(bought), data={"email": EMAIL}).status_code for _ in range(40)}
+    assert answers == {503}
+
+
 # --- the portal --------------------------------------------------------------------------------
 
 

@@ -206,16 +206,23 @@ def by_email(state: State, checkout_id: str, typed: Secret, deadline: Deadline) 
 
     :raises PolarError: when Polar does not say.
     """
-    checkout = _look_up(state, checkout_id, deadline)
+    try:
+        checkout = _look_up(state, checkout_id, deadline)
+    except PolarUnavailable as error:
+        if not error.sent:
+            _forget_attempt(state, checkout_id)
+        raise
     if checkout is None or not has_email(checkout, typed):
         return None
-    for limit, key in (
-        (state.proofs.clients, _client()),
-        (state.proofs.emails, checkout_id),
-        (state.proofs.lookups, None),
-    ):
-        limit.give_back(key)
+    _forget_attempt(state, checkout_id)
     return Proven(checkout, Standing.BUYER, is_new=True)
+
+
+def _forget_attempt(state: State, checkout_id: str) -> None:
+    """Take back an attempt that was counted: it was right, or Polar was not asked."""
+    state.proofs.clients.give_back(_client())
+    state.proofs.emails.give_back(checkout_id)
+    state.proofs.lookups.give_back()
 
 
 def note_visit(
