@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -118,6 +118,37 @@ def assert_fits(page: Page) -> None:
     """Nothing is wider than the window."""
     wide, window = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert wide <= window, f"{page.url} is {wide} px wide in a window of {window} px"
+
+
+def scroll(page: Page, pixels: int) -> None:
+    """Turn the wheel, and wait until the page has gone as far as that or it can go."""
+    page.mouse.move(100, 100)
+    page.mouse.wheel(0, pixels)
+    page.wait_for_function(
+        "pixels => scrollY + 2 > Math.min(pixels,"
+        " document.documentElement.scrollHeight - innerHeight)",
+        arg=pixels,
+    )
+
+
+def pictures_are_there(page: Page) -> bool:
+    """Whether all pictures that can be seen have come."""
+    found: bool = page.evaluate(
+        "[...document.images].every((picture) => {"
+        " const { top, bottom } = picture.getBoundingClientRect();"
+        " return bottom < 0 || top > innerHeight || (picture.complete && picture.naturalWidth);"
+        "})"
+    )
+    return found
+
+
+def wait_until(page: Page, is_so: Callable[[], object]) -> None:
+    """Have the page go on until that is so."""
+    for _ in range(1000):
+        if is_so():
+            return
+        page.wait_for_timeout(10)
+    raise AssertionError(f"{page.url} does not come to it")
 
 
 def history(page: Page) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response, Route, expect
 
 from tests.browser.crowd import crowd
-from tests.browser.driving import assert_fits, begin
+from tests.browser.driving import assert_fits, begin, pictures_are_there, scroll, wait_until
 from tests.browser.staging import Stage, staged
 from tests.browser.test_pages import _assert_accessible, look_over
 from tests.browser.views import LARGE_VIEWS, VIEWS
@@ -147,19 +147,19 @@ def test_slow_pictures_move_nothing(
     held: list[Route] = []
     context.route("**/assets/**", lambda route: held.append(route))
     page = context.new_page()
+
+    def let_one_come() -> bool:
+        if held:
+            held.pop(0).continue_()
+            return False
+        return pictures_are_there(page)
+
     for path in ("", "products/northlight", "?q=pro", "products/no-picture"):
         page.goto(f"{large.shop_url}{path}", wait_until="domcontentloaded")
-        page.wait_for_timeout(150)
-        page.mouse.wheel(0, 3000)
-        page.wait_for_timeout(150)
-        assert held or "no-picture" in path
-        while held:
-            held.pop(0).continue_()
-            page.wait_for_timeout(5)
-        page.wait_for_function(
-            "[...document.images].filter((i) => i.loading === 'eager' || i.currentSrc)"
-            ".every((i) => i.complete || i.getBoundingClientRect().top > innerHeight)"
-        )
+        scroll(page, 3000)
+        if "no-picture" not in path:
+            wait_until(page, lambda: held)
+        wait_until(page, let_one_come)
         while held:
             held.pop(0).continue_()
         page.wait_for_timeout(100)

@@ -98,9 +98,18 @@ class Visit:
         """Have that page say something."""
         self.page.frames[-1].evaluate("message => say(message)", message)
 
+    def stop_clock(self) -> None:
+        """Let time go by only when it is told to, from now on."""
+        self.page.clock.pause_at(self.page.evaluate("Date.now()") / 1000 + 1)
+
+    def wait_for_frame(self) -> None:
+        """Wait until the overlay knows that what is in its frame has loaded once more."""
+        self.page.wait_for_function("framesLoaded > 0")
+        self.page.evaluate("framesLoaded = 0")
+
     def wait_for(self, event: str, times: int = 1) -> dict[str, Any]:
         """Wait until the overlay has told so; what it told with it."""
-        for _ in range(200):
+        for _ in range(600):
             if self.events.count(event) >= times:
                 break
             self.page.wait_for_timeout(25)
@@ -157,6 +166,11 @@ def visit(browser: Browser, over: Stage) -> Iterator[Visit]:
     page = context.new_page()
     found = Visit(page, over)
     note_events(page, found.told)
+    # A frame's event comes by the document on its way to the frame.
+    page.add_init_script(
+        "window.framesLoaded = 0; document.addEventListener('load', ({target}) =>"
+        " { framesLoaded += target.localName === 'iframe' }, true)"
+    )
     yield found
     context.close()
 
@@ -330,16 +344,13 @@ def test_a_frame_that_is_refused(visit: Visit, why: str) -> None:
     try:
         visit.page.clock.install()
         visit.go()
-        if why == "hanging":
-            visit.click()
-        else:
-            with visit.page.expect_event("framenavigated"):
-                visit.click()
-            visit.page.wait_for_timeout(150)
-        # The clock goes on by itself, too.
-        visit.page.clock.run_for(wait - 3000)
+        visit.stop_clock()
+        visit.click()
+        if why != "hanging":
+            visit.wait_for_frame()
+        visit.page.clock.run_for(wait - 1)
         assert visit.events == ["open"]
-        visit.page.clock.run_for(3000)
+        visit.page.clock.run_for(1)
         _assert_at_the_link(visit)
     finally:
         organization["embed_hosts"] = hosts
@@ -436,11 +447,12 @@ def test_nobody_is_locked_in(visit: Visit) -> None:
     visit.page.clock.install()
     visit.play()
     visit.wait_for("loaded")
+    visit.stop_clock()
     visit.say(event="confirmed")
     visit.wait_for("confirmed")
-    visit.page.clock.run_for(PATIENCE_MS - 5000)
+    visit.page.clock.run_for(PATIENCE_MS - 1)
     expect(visit.closer).to_be_disabled()
-    visit.page.clock.run_for(5000)
+    visit.page.clock.run_for(1)
     expect(visit.dialog.get_by_role("status")).to_contain_text("Your purchase is safe")
     visit.closer.click()
     visit.wait_for("close")
@@ -453,11 +465,13 @@ def test_a_frame_that_falls_silent_can_be_left(visit: Visit) -> None:
     frame = visit.play()
     visit.wait_for("loaded")
     expect(visit.closer.locator("..")).to_have_css("opacity", "0")
+    visit.wait_for_frame()
+    visit.stop_clock()
     # Later than what it said when it came.
     visit.page.clock.run_for(1500)
     frame.evaluate("location.assign('about:blank')")
-    visit.page.wait_for_timeout(200)
-    visit.page.clock.run_for(SILENCE_MS + 100)
+    visit.wait_for_frame()
+    visit.page.clock.run_for(SILENCE_MS)
     expect(visit.closer.locator("..")).to_have_css("opacity", "1")
     visit.closer.click()
     visit.assert_unlocked()

@@ -14,7 +14,13 @@ from playwright.sync_api import Browser, Page, Route
 
 from storefront.emulator import LocalPolar
 from storefront.emulator.demo.objects import benefit
-from tests.browser.driving import Watcher, assert_fits
+from tests.browser.driving import (
+    Watcher,
+    assert_fits,
+    pictures_are_there,
+    scroll,
+    wait_until,
+)
 from tests.browser.staging import Stage, staged
 
 pytestmark = pytest.mark.browser
@@ -108,11 +114,7 @@ def in_view(page: Page) -> str:
 
 def wait_for(page: Page, picture: str) -> None:
     """Wait until that picture is in the frame."""
-    for _ in range(60):
-        if in_view(page) == picture:
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"{in_view(page) or 'no picture'} is in view, and not {picture}")
+    wait_until(page, lambda: in_view(page) == picture)
 
 
 def _late(route: Route) -> None:
@@ -156,8 +158,9 @@ def test_nothing_moves(open_page: Callable[..., Page], stage: Stage, width: int)
     page.route("**/assets/**", _late)
     for path in ("shop/products/northlight", "shop/products/northlight-api", "pricing"):
         page.goto(f"{stage.url}/{path}")
-        page.mouse.wheel(0, 2000)
-        page.wait_for_timeout(300)
+        scroll(page, 2000)
+        wait_until(page, lambda: pictures_are_there(page))
+        page.wait_for_timeout(100)
         assert page.evaluate("window.shifted") == 0, path
         assert_fits(page)
 
@@ -173,8 +176,7 @@ def test_the_button_comes_early(open_page: Callable[..., Page], stage: Stage) ->
 def test_the_panel_stays(open_page: Callable[..., Page], stage: Stage) -> None:
     """On a wide screen price and button stay beside a long description."""
     page = open_page(f"{stage.shop_url}products/quiet-software")
-    page.mouse.wheel(0, 900)
-    page.wait_for_timeout(300)
+    scroll(page, 900)
     assert page.evaluate("scrollY") > 500
     box = page.locator(".storefront-buy .storefront-button").bounding_box()
     assert box is not None
