@@ -237,11 +237,11 @@ def test_mistakes(
     assert "A template is mistaken" in caplog.text
 
 
-def test_nothing_to_show(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
+def test_nothing_to_show(reference_polar: LocalPolar, make_site: SiteMaker, tmp_path: Path) -> None:
     """Without a plan, or without a catalogue, a page has no table and stays up."""
     assert render(make_site(reference_polar), "{{ pricing_table([]) }}") == ""
     reference_polar.stop()
-    cold = make_site(reference_polar, STOREFRONT_CACHE_DIR="elsewhere")
+    cold = make_site(reference_polar, STOREFRONT_CACHE_DIR=str(tmp_path / "none"))
     assert render(cold, PAIRS + ") }}") == ""
 
 
