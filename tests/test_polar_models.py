@@ -117,6 +117,13 @@ def test_times_are_in_utc(time: str) -> None:
     assert product.created_at.tzinfo is UTC
 
 
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_utc_does_not_have(time: str) -> None:
+    """It is no good like any other value that is none, and nothing else is raised."""
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(json.dumps({"id": "a", "created_at": time}), type=Order)
+
+
 def test_times_given_in_code_are_in_utc_too() -> None:
     """A model built by hand holds to the same."""
     noon = datetime(2026, 11, 22, 12, tzinfo=timezone(timedelta(hours=2)))

@@ -32,7 +32,12 @@ class TimedModel(Model, frozen=True, kw_only=True):
             value = getattr(self, name)
             if value is not None and value.tzinfo is not UTC:
                 aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-                msgspec.structs.force_setattr(self, name, aware.astimezone(UTC))
+                try:
+                    in_utc = aware.astimezone(UTC)
+                except OverflowError:
+                    # Decoders tell of a ValueError as of all that is no good.
+                    raise ValueError(f"{name} is no time in UTC") from None
+                msgspec.structs.force_setattr(self, name, in_utc)
 
 
 @cache
