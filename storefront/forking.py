@@ -10,6 +10,7 @@ does; so nothing that it writes later ever comes to its turn.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from collections import Counter
@@ -77,6 +78,15 @@ class Gate:
         self._changed = threading.Condition()
         self._working = Counter({me: self._working[me]}) + Counter()
         self._is_closed = False
+
+
+def is_forked_unnoticed() -> bool:
+    """Whether the server may fork this process without Python's knowing, so that nothing here is
+    asked: uWSGI does. No thread may run by then, for its locks would stay taken in the workers.
+
+    Source: uWSGI 2.0.31, tried 2026-11-22; it tells Python with ``py-call-uwsgi-fork-hooks`` only.
+    """
+    return "uwsgi" in sys.modules
 
 
 GATE: Final = Gate()

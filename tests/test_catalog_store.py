@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -220,6 +222,17 @@ def test_without_threads_what_there_is_is_served(
     while store.current().page("newer") is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_under_uwsgi_no_thread_runs_before_a_request(
+    reference_polar: LocalPolar, make_site: SiteMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its workers are forked without Python's knowing: a thread by then would block them."""
+    store = get_state(make_site(reference_polar)).catalog
+    monkeypatch.setitem(sys.modules, "uwsgi", ModuleType("uwsgi"))
+    store.warm_up()
+    assert store._watcher is None
+    assert len(store.current()) == 12
 
 
 def test_cold_and_unreachable(reference_polar: LocalPolar, make_site: SiteMaker) -> None:

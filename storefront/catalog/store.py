@@ -35,6 +35,7 @@ from storefront.catalog.leases import (
 from storefront.catalog.snapshot import Snapshot
 from storefront.catalog.tiers import CacheTier, DatabaseTier, Overtaken, Silent
 from storefront.errors import CatalogUnavailable, PolarError
+from storefront.forking import is_forked_unnoticed
 from storefront.polar import Client
 from storefront.settings import Settings
 from storefront.texts import Texts
@@ -190,7 +191,12 @@ class CatalogStore:
         return max(0.0, time.time() - self._read_at)
 
     def warm_up(self) -> None:
-        """Start looking for the catalogue in the background; the first visitor finds it done."""
+        """Start looking for the catalogue in the background; the first visitor finds it done.
+
+        Where the server forks unnoticed, the first visitor of each worker has it begin.
+        """
+        if is_forked_unnoticed():
+            return
         self._asked = True
         if self._watcher is None:
             self._start_watcher()
