@@ -245,6 +245,16 @@ def test_without_scripts_it_is_a_link(browser: Browser, over: Stage) -> None:
     context.close()
 
 
+def test_in_an_older_browser_it_is_a_link(visit: Visit) -> None:
+    """What could not be drawn is not opened."""
+    visit.page.add_init_script("CSS.supports = () => false")
+    visit.go()
+    visit.button.click()
+    visit.page.wait_for_url("**/checkout/polar_c_*")
+    assert "embed" not in visit.page.url
+    assert visit.events == []
+
+
 @pytest.mark.parametrize("how", ["Control", "Meta", "Shift", "Alt", "middle", "target", "handled"])
 def test_clicks_that_mean_something_else(visit: Visit, how: str) -> None:
     """A new tab, a download or the site's own idea of a click stays what it is."""
@@ -583,6 +593,9 @@ def test_a_page_that_is_swapped_away(visit: Visit) -> None:
     visit.go()
     visit.click()
     visit.page.evaluate("document.body.replaceWith(document.body.cloneNode(true))")
+    # The copy of the dialog is deaf: it must not be seen.
+    expect(visit.page.locator("dialog")).to_have_count(1)
+    expect(visit.dialog).to_be_hidden()
     visit.page.evaluate("document.querySelector('dialog').remove()")
     visit.assert_unlocked()
     visit.page.clock.run_for(TIMEOUT_MS + 100)

@@ -19,8 +19,10 @@
   const PATIENCE = 30000;
 
   const STYLE = `
-    html:has(> body > .storefront-overlay[open]) { overflow: hidden; }
-    html.storefront-scrolls:has(> body > .storefront-overlay[open]) { scrollbar-gutter: stable; }
+    html:has(> body > .storefront-overlay:modal) { overflow: hidden; }
+    html.storefront-scrolls:has(> body > .storefront-overlay:modal) { scrollbar-gutter: stable; }
+    /* A copy, as in a page that Turbo kept, is not over the page, and nobody hears its buttons. */
+    .storefront-overlay:not(:modal) { display: none; }
     .storefront-overlay {
       position: fixed; inset: 0; box-sizing: border-box; width: 100%; height: 100%;
       max-width: none; max-height: none; margin: 0; border: 0; padding: 0; overflow: hidden;
@@ -57,7 +59,8 @@
       border-top-color: var(--storefront-accent, light-dark(#1f4ed8, #8fb0ff));
     }
     .storefront-overlay:not([data-is="opening"]) .storefront-overlay-note {
-      flex-direction: row; margin: 0.5rem auto auto; padding: 0.5rem 0.75rem;
+      flex-direction: row; margin: 0.5rem auto auto; padding: 0.5rem 0.75rem; text-align: start;
+      border: 1px solid var(--storefront-line, light-dark(#e3e1dc, #34343c));
     }
     .storefront-overlay:not([data-is="opening"]) .storefront-overlay-note::before { content: none; }
     .storefront-overlay[data-is="opening"] iframe { visibility: hidden; }
@@ -265,7 +268,8 @@
     event.preventDefault();
   };
 
-  if (origins.length && window.HTMLDialogElement && "adoptedStyleSheets" in document) {
+  // The youngest of what is needed here: who has it has dialogs and constructed stylesheets too.
+  if (origins.length && CSS.supports("color", "light-dark(red, red)")) {
     document.addEventListener("click", clicked);
   }
 }
