@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 
 import pytest
 from flask import Flask
@@ -12,9 +12,12 @@ from werkzeug.test import TestResponse, create_environ, run_wsgi_app
 
 from storefront import Storefront, Visitor
 from storefront.emulator import LocalPolar
+from storefront.errors import LinkError
 from storefront.state import get_state
+from storefront.testing import ShopPolar, local_polar
 from storefront.web.buy import to_checkout
 from tests.conftest import SiteMaker
+from tests.purchases import EMAIL, KEY
 
 EBOOK = "4d9da0c8-624a-4ab4-b70c-408c28772d94"
 EBOOK_LINK = "polar_cl_HMagtGvqBLrS3r0QHUXTbxsVn4CflrIuT5aDa3IQbPI"
@@ -288,3 +291,73 @@ def test_the_query_of_a_page_leads_nowhere(site: Flask) -> None:
             url = href.partition('"')[0]
             ours = ("/shop/", "http://localhost/shop/", "http://127.0.0.1", "https://example.com")
             assert url.startswith(ours), url
+
+
+# --- buttons that lead here --------------------------------------------------------------------
+
+
+@pytest.fixture
+def polar() -> Iterator[ShopPolar]:
+    """The demo store; payments settle, and benefits are granted, at once."""
+    with local_polar() as running:
+        yield running
+
+
+def test_buttons_by_buy(polar: ShopPolar, make_site: SiteMaker) -> None:
+    """They say what the template says and which campaign this is; who buys is told by /buy."""
+    shop = Storefront()
+    jane = Visitor(email=EMAIL, name="Bea", discount_code="LAUNCH20", locale="fr")
+    shop.visitor(lambda: jane)
+    site = make_site(polar, shop=shop, SECRET_KEY=KEY, STOREFRONT_BUTTONS="redirect")
+    with site.test_request_context("/?utm_source=mail&customer_email=eve@example.com"):
+        assert shop.buy_url("northlight") == "/shop/buy/northlight?utm_source=mail"
+        assert shop.buy_url("northlight", theme="dark", utm={"source": "x"}) == (
+            "/shop/buy/northlight?theme=dark&utm_source=x"
+        )
+        assert shop.buy_url("northlight", via="link").startswith(polar.url)
+        link = shop.catalog.find("plans").offer
+        assert link is not None
+        assert shop.buy_url("plans").startswith("/shop/buy/plans?product_id=")
+        with pytest.raises(LinkError, match="visitor"):
+            shop.buy_url("northlight", email="jane@example.com")
+        with pytest.raises(LinkError, match="redirect"):
+            shop.buy_url("northlight", via="elsewhere")
+    page = site.test_client().get("/shop/products/northlight")
+    assert EMAIL not in page.text
+    assert 'href="/shop/buy/northlight"' in page.text
+    sent = parse_qs(urlsplit(site.test_client().get("/shop/buy/northlight").location or "").query)
+    assert sent.pop("reference_id")[0].startswith("sf_")
+    assert sent == {
+        "customer_email": [EMAIL],
+        "customer_name": ["Bea"],
+        "discount_code": ["LAUNCH20"],
+        "locale": ["fr"],
+    }
+
+
+def test_names_that_are_no_path(polar: ShopPolar, make_site: SiteMaker) -> None:
+    """A label that would be something else in an address is told by the link's id."""
+    link = polar.store.live_links()[0]
+    shop = Storefront()
+    for label in ("..", "a/../b", "50% & more?", "Größe #1"):
+        link["label"] = label
+        site = make_site(polar, shop=Storefront(), SECRET_KEY=KEY, STOREFRONT_CACHE_DIR=None)
+        get_state(site).catalog.sync()
+        with site.test_request_context("/"):
+            url = shop.buy_url(label, via="redirect")
+        assert urlsplit(url).path == f"/shop/buy/{link['id']}"
+        assert site.test_client().get(url).status_code == 303
+
+
+def test_without_the_pages_buttons_go_straight(
+    polar: ShopPolar, make_site: SiteMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A site without the shop's pages has no /buy: a mistake in development, logged elsewhere."""
+    shop = Storefront()
+    site = make_site(polar, shop=shop, pages=False)
+    with site.test_request_context("/"):
+        with pytest.raises(LinkError, match="blueprint"):
+            shop.buy_url("northlight", via="redirect")
+        site.testing = False
+        assert shop.buy_url("northlight", via="redirect").startswith(polar.url)
+    assert "register shop.blueprint" in caplog.text
