@@ -33,7 +33,7 @@ prove: $(VENV)/installed-dev
 	$(BIN)/python -m tests.faults.prove $(PROOF)
 
 clean:
-	rm -rf $(VENV) build dist instance .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist instance screenshots .hypothesis .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
