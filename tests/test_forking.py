@@ -102,6 +102,31 @@ print(child_ends(pid))
     assert _run(script, tmp_path).split() == ["1", "0"]
 
 
+def test_threads_of_a_new_process_start_one_watcher(tmp_path: Path) -> None:
+    """However many threads wake a queue at once that another process had, one thread looks."""
+    script = """
+from concurrent.futures import ThreadPoolExecutor
+from storefront.work import WorkQueue
+write()
+queues = [WorkQueue(database, shop="s") for _ in range(40)]
+pid = os.fork()
+if pid == 0:
+    sys.setswitchinterval(1e-6)
+    together = threading.Barrier(8)
+    def wake(_):
+        for queue in queues:
+            together.wait()
+            queue.wake()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(wake, range(8)))
+    names = [thread.name for thread in threading.enumerate()]
+    print(names.count("storefront-work"), flush=True)
+    os._exit(0)
+print(child_ends(pid))
+"""
+    assert _run(script, tmp_path).split() == ["40", "0"]
+
+
 def test_who_forks_within_is_not_waited_for(tmp_path: Path) -> None:
     """A fork inside of a transaction of one's own happens, and what comes after it works."""
     script = """

@@ -39,6 +39,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 7200.0
 #: More make no longer pause: what is never parked may fail without end.
 _DOUBLINGS = 20
 
+_queues: weakref.WeakSet[WorkQueue] = weakref.WeakSet()
+
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
@@ -78,6 +80,7 @@ class WorkQueue:
         self._watcher: threading.Thread | None = None
         self._by_hand = False
         self._start_process()
+        _queues.add(self)
 
     def register(
         self, kind: str, handler: Handler, *, at_once: int = 4, attempts: int = ATTEMPTS
@@ -129,9 +132,6 @@ class WorkQueue:
         """
         if self._by_hand:
             return
-        if self._process != os.getpid():
-            # Threads do not survive a fork, nor do locks that they held.
-            self._start_process()
         with self._lock:
             if self._watcher is None:
                 watcher = threading.Thread(
@@ -196,7 +196,7 @@ class WorkQueue:
             return rows.retry(connection, self._shop, kind, key)
 
     def _start_process(self) -> None:
-        self._process = os.getpid()
+        """Begin anew: threads do not survive a fork, and locks that they held do."""
         self._lock = threading.Lock()
         self._claiming = threading.Lock()
         self._turn = threading.Lock()
@@ -402,3 +402,11 @@ def _watch(reference: weakref.ref[WorkQueue], awake: threading.Event) -> None:
             pause = _LOOK_SECONDS
             logger.error("Work could not be looked for.\n%s", trace(error))
         del queue
+
+
+def _after_fork() -> None:
+    for queue in list(_queues):
+        queue._start_process()
+
+
+os.register_at_fork(after_in_child=_after_fork)
