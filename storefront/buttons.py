@@ -6,10 +6,12 @@ import logging
 import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 from flask import current_app, g, has_request_context, request
 from flask.globals import app_ctx
+from markupsafe import Markup
 
 from storefront.catalog import Found
 from storefront.errors import CatalogUnavailable, LinkError, UnknownReference
@@ -46,7 +48,7 @@ _UTM_ARGUMENTS: Final = {name.removeprefix("utm_"): name for name in UTM_NAMES} 
     name: name for name in UTM_NAMES
 }
 _NOTHING: Final[frozenset[str]] = frozenset()
-_ADDED_BY_BUY: Final = _BROUGHT.difference(UTM_NAMES)
+_ALL_BUT_CAMPAIGN: Final = _BROUGHT.difference(UTM_NAMES)
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -152,6 +154,35 @@ def current_visitor() -> Visitor:
     return found
 
 
+def with_campaign(address: str) -> str:
+    """An address of the shop's own, with the campaign that this request's visitor follows."""
+    holes = g.get("storefront_holes")
+    if holes is not None:
+        placed: str = holes.place(address, _ALL_BUT_CAMPAIGN)
+        return placed
+    brought = without(brought_along(get_state()), _ALL_BUT_CAMPAIGN)
+    return with_parameters(address, brought, lenient=True)
+
+
+def campaign_fields() -> Markup:
+    """That campaign as hidden fields, for a form that leads to the shop's own pages."""
+    holes = g.get("storefront_holes")
+    if holes is not None:
+        placed: Markup = holes.place_fields(_ALL_BUT_CAMPAIGN)
+        return placed
+    return hidden_fields(without(brought_along(get_state()), _ALL_BUT_CAMPAIGN))
+
+
+def hidden_fields(brought: Mapping[str, str]) -> Markup:
+    """What is brought along, as ``brought_along`` gives it, for a form to send it again."""
+    return Markup("").join(
+        Markup('<input type="hidden" name="{}" value="{}">').format(
+            name, unquote(pair.partition("=")[2])
+        )
+        for name, pair in brought.items()
+    )
+
+
 def ask_no_visitor() -> None:
     """Have this request's page hold nothing of who asks but the campaign: it is for everybody."""
     g.storefront_visitor = _NOBODY
@@ -184,7 +215,7 @@ def _url(state: State, found: Found, prefill: Prefill, reference: str, g: Any) -
     given = _BROUGHT.intersection(said) if said else _NOTHING
     if redirect is not None:
         # That address asks who the visitor is by itself; it only can't see this page's campaign.
-        given |= _ADDED_BY_BUY
+        given |= _ALL_BUT_CAMPAIGN
     if holes is not None:
         placed: str = holes.place(base, given)
         return placed

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask import Flask, flash, session
@@ -353,4 +355,34 @@ def test_a_campaign_on_the_second_page(reference_polar: LocalPolar, make_site: S
     for query in ("page=2&utm_source=x", "utm_source=x&page=2", "p%61ge=2&utm_source=x"):
         html = client.get(f"/shop/?{query}").text
         assert "/redirect?utm_source=x" in html
+        html = html.replace('<input type="hidden" name="utm_source" value="x">', "")
         assert re.sub(r"(\?|&amp;)utm_source=x", "", html) == plain
+
+
+@pytest.mark.parametrize("choice", ["always", "never"])
+def test_a_campaign_stays_from_page_to_page(
+    reference_polar: LocalPolar, make_site: SiteMaker, choice: str
+) -> None:
+    """The form and the links to other pages take it along, and nothing else of a visitor."""
+    add_products(reference_polar, 60)
+    shop = Storefront()
+    who: list[Visitor | None] = [None]
+    shop.visitor(lambda: who[0])
+    app = make_site(reference_polar, shop=shop, STOREFRONT_PREPARED_PAGES=choice)
+    client = app.test_client()
+    campaign = {"utm_source": 'a&b "<i>"', "utm_term": "ü +"}
+    for visitor in (None, Visitor(email="jane@example.com", discount_code="FREE"), None):
+        who[0] = visitor
+        for page in ({}, {"page": "2"}):
+            plain = client.get("/shop/", query_string=page).text
+            assert "utm_" not in plain
+            html = client.get("/shop/", query_string={**page, **campaign, "x": "y"}).text
+            fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', html)
+            assert {name: unescape(value) for name, value in fields} == campaign
+            around = [*links_of(html, "prev"), *links_of(html, "next")]
+            for address, other in zip(around, [1, 3] if page else [2], strict=True):
+                query = parse_qs(urlsplit(unescape(address)).query)
+                expected = {name: [value] for name, value in campaign.items()}
+                assert query == ({"page": [str(other)], **expected} if other > 1 else expected)
+                again = client.get(unescape(address))
+                assert (again.status_code, "utm_source=a%26b" in again.text) == (200, True)

@@ -10,6 +10,7 @@ from flask import redirect, render_template, request, url_for
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 from werkzeug.wrappers import Response as BaseResponse
 
+from storefront.buttons import with_campaign
 from storefront.catalog import Catalog, CatalogProduct, Search
 from storefront.errors import CatalogUnavailable
 from storefront.links import read_query, utm_parameters
@@ -74,8 +75,18 @@ class Paging:
 
     number: int
     count: int
-    previous_url: str | None
-    next_url: str | None
+    #: Gives the address of a page, with the campaign: to be asked while the page is rendered.
+    address: Callable[[int], str]
+
+    @property
+    def previous_url(self) -> str | None:
+        """The address of the page before; None for the first."""
+        return self.address(self.number - 1) if self.number > 1 else None
+
+    @property
+    def next_url(self) -> str | None:
+        """The address of the page after; None for the last."""
+        return self.address(self.number + 1) if self.number < self.count else None
 
 
 def catalog() -> BaseResponse:
@@ -111,7 +122,7 @@ def catalog() -> BaseResponse:
         "storefront/catalog.html",
         query_of_page,
         products=products,
-        paging=_paging(number, count, _page_address),
+        paging=Paging(number, count, lambda page: with_campaign(_page_address(page))),
         filtered=False,
         filters=make_filters(
             state.texts,
@@ -156,7 +167,7 @@ def _search_results(
         "storefront/catalog.html",
         None,
         products=products,
-        paging=_paging(number, count, lambda page: address_of(base_url, search, campaign, page)),
+        paging=Paging(number, count, lambda page: address_of(base_url, search, campaign, page)),
         filtered=True,
         filters=make_filters(
             state.texts,
@@ -182,15 +193,6 @@ def _cut(products: Sequence[CatalogProduct], number: int) -> tuple[list[CatalogP
     first = (number - 1) * PRODUCTS_PER_PAGE
     last = min(first + PRODUCTS_PER_PAGE, len(products))
     return [products[index] for index in range(first, last)], count
-
-
-def _paging(number: int, count: int, address: Callable[[int], str]) -> Paging:
-    return Paging(
-        number,
-        count,
-        address(number - 1) if number > 1 else None,
-        address(number + 1) if number < count else None,
-    )
 
 
 def _metadata(state: State, products: Sequence[CatalogProduct], number: int | None) -> PageMetadata:

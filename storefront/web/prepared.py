@@ -2,7 +2,8 @@
 
 A page is rendered once for each catalogue and place, with a mark where the URL of a button
 goes, and cut there. For a visitor who brings nothing the bytes are constant; for the others
-what they bring is put after each button's own URL. What machines read has no such holes.
+what they bring is put after each button's own URL. The links from page to page, and the search
+form, take the campaign alone. What machines read has no such holes.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from typing import Any, Final, NamedTuple
 from wsgiref.types import WSGIEnvironment
 
 from flask import Flask, g
-from markupsafe import escape
+from markupsafe import Markup, escape
 from werkzeug.http import parse_date, parse_etags
 
-from storefront.buttons import without
+from storefront.buttons import hidden_fields, without
 from storefront.catalog import Catalog, CatalogStore
 from storefront.links import MAX_URL_CHARACTERS, UTM_NAMES, encode_parameters, with_parameters
 from storefront.memo import Memo
@@ -69,15 +70,22 @@ class Variant(NamedTuple):
 
 
 class Hole(NamedTuple):
-    """Where the URL of a button goes."""
+    """Where the URL of a button goes, or of a link in the shop; or a form's hidden fields."""
 
-    #: The checkout link with what the site says, as text and as it stands in the page.
-    base: str
+    #: The URL with what the site says, as text and as it stands in the page; None for fields.
+    base: str | None
     escaped: bytes
     #: What no visitor may add.
     given: frozenset[str]
     #: What comes between the URL and what is added; None where it has to be computed.
     joint: bytes | None
+
+    def filled(self, brought: dict[str, str]) -> bytes:
+        """What stands there for a visitor who brings that."""
+        brought = without(brought, self.given)
+        if self.base is None:
+            return hidden_fields(brought).encode()
+        return escape(with_parameters(self.base, brought, lenient=True)).encode()
 
 
 class Kind(NamedTuple):
@@ -227,7 +235,7 @@ class Page:
     """A page that is ready: constant bytes, with holes for what a visitor brings."""
 
     __slots__ = (
-        *("_joint", "_longest", "_tag", "_variants"),
+        *("_givens", "_joint", "_longest", "_tag", "_variants"),
         *("expires", "holes", "kind", "parts", "shelf"),
     )
 
@@ -244,9 +252,10 @@ class Page:
         self.parts = parts
         self.holes = holes
         kinds = {(hole.joint, hole.given) for hole in holes}
-        # Mostly all holes take the same.
+        # On the page of a product all holes take the same, mostly.
         self._joint = kinds.pop() if len(kinds) == 1 else (None, frozenset[str]())
-        self._longest = max((len(hole.base) for hole in holes), default=0)
+        self._longest = max((len(hole.base or "") for hole in holes), default=0)
+        self._givens = {hole.given for hole in holes}
         self._tag = blake2b(b"".join(parts), digest_size=12).hexdigest()
         self._variants: dict[str | None, Variant] = {}
         #: By the monotonic clock; None for as long as the catalogue stays.
@@ -270,13 +279,21 @@ class Page:
             pairs = without(brought, given).values()
             if not pairs:
                 return b"".join(self.parts)
-            added = "&amp;".join(pairs)
+            added = "&amp;".join(pairs).encode()
             if self._longest + len(added) < MAX_URL_CHARACTERS:
-                return (joint + added.encode()).join(self.parts)
+                return (joint + added).join(self.parts)
+        pairs_of = {
+            given: "&amp;".join(without(brought, given).values()).encode() for given in self._givens
+        }
         pieces: list[bytes] = []
         for part, hole in zip(self.parts, self.holes, strict=False):
-            url = with_parameters(hole.base, without(brought, hole.given), lenient=True)
-            pieces += (part.removesuffix(hole.escaped), escape(url).encode())
+            added = pairs_of[hole.given]
+            if hole.joint is None or self._longest + len(added) >= MAX_URL_CHARACTERS:
+                pieces += (part.removesuffix(hole.escaped), hole.filled(brought))
+            elif added:
+                pieces += (part, hole.joint, added)
+            else:
+                pieces.append(part)
         return b"".join((*pieces, self.parts[-1]))
 
     def answer(self, environ: WSGIEnvironment) -> Answer:
@@ -412,21 +429,30 @@ class _Marks:
 
     def __init__(self) -> None:
         self._mark = f"https://button.invalid/{secrets.token_hex(12)}/"
-        self._buttons: list[tuple[str, frozenset[str]]] = []
+        self._holes: list[Hole] = []
 
     def place(self, base: str, given: frozenset[str]) -> str:
-        self._buttons.append((base, given))
-        return f"{self._mark}{len(self._buttons) - 1}/"
+        return self._placed(_hole(base, given))
 
-    def split(self, html: str) -> tuple[list[str], list[tuple[str, frozenset[str]]]]:
-        """The texts between the marks, and the buttons in the order of the page."""
+    def place_fields(self, given: frozenset[str]) -> Markup:
+        return Markup(self._placed(Hole(None, b"", given, None)))  # noqa: S704  letters
+
+    def split(self, html: str) -> tuple[list[str], tuple[Hole, ...]]:
+        """The texts between the marks, and the holes in the order of the page."""
         texts = re.split(rf"{re.escape(self._mark)}(\d+)/", html)
-        return texts[::2], [self._buttons[int(number)] for number in texts[1::2]]
+        return texts[::2], tuple(self._holes[int(number)] for number in texts[1::2])
+
+    def _placed(self, hole: Hole) -> str:
+        self._holes.append(hole)
+        return f"{self._mark}{len(self._holes) - 1}/"
 
 
 class _Somebody:
     def place(self, base: str, given: frozenset[str]) -> str:
         return with_parameters(base, without(_EVERYTHING, given), lenient=True)
+
+    def place_fields(self, given: frozenset[str]) -> Markup:
+        return hidden_fields(without(_EVERYTHING, given))
 
 
 def _render_with(stand_in: Any, render: Callable[[], str]) -> str:
@@ -438,8 +464,7 @@ def _render_with(stand_in: Any, render: Callable[[], str]) -> str:
 
 
 def _cut(shelf: Shelf, kind: Kind, html: str, marks: _Marks) -> Page:
-    texts, buttons = marks.split(html)
-    holes = tuple(_hole(base, given) for base, given in buttons)
+    texts, holes = marks.split(html)
     parts = [text.encode() for text in texts]
     for number, hole in enumerate(holes):
         parts[number] += hole.escaped

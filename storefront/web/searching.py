@@ -9,6 +9,9 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
+from markupsafe import Markup
+
+from storefront.buttons import campaign_fields
 from storefront.catalog import KINDS, MAX_QUERY_CHARACTERS, Catalog, Search, folded_words
 from storefront.links import utm_parameters
 from storefront.texts import Texts
@@ -46,8 +49,6 @@ class Filters:
     kinds: Sequence[Option]
     prices: Sequence[Option]
     sorts: Sequence[Option]
-    #: Campaign parameters, which the form takes along: names and values.
-    campaign: Sequence[tuple[str, str]]
     #: What is looked for at this moment; empty where all products are shown.
     chosen: Sequence[Chosen]
     #: How many products are found.
@@ -55,6 +56,11 @@ class Filters:
     #: The address of the whole catalogue.
     all_url: str
     max_characters: int = MAX_QUERY_CHARACTERS
+
+    @property
+    def campaign(self) -> Markup:
+        """The campaign's parameters, which the form takes along, as hidden fields."""
+        return campaign_fields()
 
 
 def speaks(query: str) -> bool:
@@ -148,7 +154,6 @@ def make_filters(
             least=2,
         ),
         sorts=_sorts(texts, search) if facets.bounds or search.sort else (),
-        campaign=tuple(campaign.items()),
         chosen=chosen,
         count=count,
         all_url=address(Search()),
