@@ -20,6 +20,7 @@ from storefront.database import Database
 from storefront.database.tables import jobs, leases
 from storefront.secret import Secret
 from storefront.work import Job, Postpone, WorkQueue
+from storefront.work.job import scrubbed
 from tests.starved import no_more_threads
 
 #: What a site writes in the transaction that it is handed.
@@ -160,6 +161,15 @@ def test_a_failure_undoes_and_is_tried_again(database: Database, caplog: Any) ->
     assert (attempts, noted(database), queue.waiting()) == ([1, 2, 3], ["a"], [])
     assert "jane" not in caplog.text
     assert "ValueError" in caplog.text
+
+
+def test_what_is_private_is_found_in_a_long_text() -> None:
+    """What a site's function raises may hold a whole file; no other thread waits for the search."""
+    blob = "QUJD" * 25_000
+    began = time.process_time()
+    kept = scrubbed(f"{blob} jane.doe+x@example.com polar_oat_{'x' * 40} {blob}")
+    assert time.process_time() - began < 3
+    assert kept == f"{blob} … … {blob}"
 
 
 def test_pauses_grow(database: Database) -> None:
