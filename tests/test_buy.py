@@ -168,6 +168,24 @@ def test_what_proves_a_purchase_goes_first(site: Flask) -> None:
         assert response.headers.getlist("Set-Cookie") == ["a=1; Path=/", "b=2"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Sec-Purpose", "prefetch"),
+        ("Sec-Purpose", "prefetch;prerender"),
+        ("X-Sec-Purpose", "prefetch"),
+    ],
+)
+def test_nobody_buys_by_pointing(site: Flask, name: str, value: str) -> None:
+    """What is loaded before anybody has clicked begins no checkout, and is kept by nobody."""
+    response = buy(site, "ebook-fast-apis", headers={name: value})
+    assert response.status_code == 503
+    assert "Location" not in response.headers
+    assert "Set-Cookie" not in response.headers
+    assert response.headers["Cache-Control"] == "private, no-store"
+    assert response.mimetype == "text/plain"
+
+
 def test_nothing_to_buy(site: Flask) -> None:
     """An unknown reference, and a product without a link, are 404 pages that say so."""
     unknown = buy(site, "nope")
