@@ -17,15 +17,16 @@ from storefront import ConfigurationError, Storefront, Visitor
 from storefront.colours import read_colour, text_on
 from storefront.embeds import Look, read_look
 from storefront.emulator import LocalPolar
+from storefront.links import UTM_NAMES
 from storefront.settings import Settings
 from storefront.state import get_state
 from tests.conftest import SiteMaker
 from tests.demo_processes import free_port
 from tests.test_fast_lane import Lane
+from tests.test_pages import PUBLIC
 from tests.test_prepared import is_prepared, own_layout
 
 CARD = "/shop/embed/pro-monthly"
-PUBLIC = "public, max-age=60, stale-while-revalidate=300, stale-if-error=86400"
 
 
 def policy(response: TestResponse) -> dict[str, str]:
@@ -463,6 +464,20 @@ def test_the_page_with_the_code(code: str) -> None:
     assert "<i>" not in code
     assert 'value="#ffd400"' in code
     assert '<option value="dark" selected>' in code
+
+
+def test_code_for_a_campaign_that_is_too_long(
+    site: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An address that anybody may write takes no page down, and is no mistake of the site's."""
+    query = dict.fromkeys(UTM_NAMES, "\N{GRINNING FACE}" * 500) | {"utm_term": "short"}
+    response = site.test_client().get("/shop/embed-code/pro-monthly", query_string=query)
+    assert response.status_code == 200
+    link = re.search(r'id="storefront-link"[^>]*>&lt;a href=&#34;(.*?)&#34;', response.text)
+    assert link
+    assert "utm_term=short" in link[1]
+    assert len(link[1]) < 8100
+    assert not caplog.records
 
 
 def test_code_for_what_there_is(site: Flask) -> None:

@@ -18,7 +18,13 @@ from storefront.embeds import (
     read_look,
 )
 from storefront.errors import UnknownReference
-from storefront.links import UTM_NAMES, read_query, utm_parameters
+from storefront.links import (
+    UTM_NAMES,
+    encode_parameters,
+    read_query,
+    utm_parameters,
+    with_parameters,
+)
 from storefront.state import get_state
 from storefront.web.embed import listed, refuse_without_cards
 from storefront.web.pages import ProductNotFound, current_catalog
@@ -40,7 +46,11 @@ def embed_code_page(reference: str) -> BaseResponse:
         raise ProductNotFound()
     asked = read_query(request.environ.get("QUERY_STRING", ""))
     look, utm = read_look(asked), utm_parameters(asked)
-    buy_url = public_url(found, reference, utm=utm)
+    buy_url = public_url(found, reference)
+    if buy_url is not None:
+        # Said by an address, which may say anything: what is too long is left out.
+        brought = encode_parameters(None, utm, lenient=True)
+        buy_url = with_parameters(buy_url, brought, lenient=True)
     codes: dict[str, str] = {}
     for kind in KINDS:
         try:
