@@ -506,11 +506,13 @@ def _check_database_url(name: str, value: str) -> None:
             "'postgresql://user:password@host/name', where letters like @, : and / in a password "
             "are written as %40, %3A and %2F, or 'sqlite:////var/lib/site/shop.db'.",
         ) from None
-    if url.get_backend_name() == "sqlite" and (url.host or url.database in (None, "", ":memory:")):
-        # In memory each connection would have a database of its own, and each restart a new one.
+    is_file = not url.host and Path(url.database or "").is_absolute()
+    if url.get_backend_name() == "sqlite" and not is_file:
+        # A command that is run in another folder, or a restart, would find another database, and
+        # fulfil orders again.
         raise ConfigurationError(
             name,
-            "SQLite needs a file, by three slashes and its path, such as "
+            "SQLite needs the whole path of a file, after three slashes, such as "
             "'sqlite:////var/lib/site/shop.db'.",
         )
 

@@ -147,9 +147,10 @@ def test_a_url_is_a_server() -> None:
                 ("postgresql://u:p@host:port/shop", "%40"),
                 ("sqlite:/srv/shop.db", "sqlite:////"),
                 ("sqlite://host/shop.db", "three slashes"),
-                ("sqlite://", "needs a file"),
-                ("sqlite:///", "needs a file"),
-                ("sqlite:///:memory:", "needs a file"),
+                ("sqlite:///shop.db", "whole path"),
+                ("sqlite://", "whole path"),
+                ("sqlite:///", "whole path"),
+                ("sqlite:///:memory:", "whole path"),
             )
         ),
         (
