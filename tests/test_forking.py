@@ -127,6 +127,35 @@ print(child_ends(pid))
     assert _run(script, tmp_path).split() == ["40", "0"]
 
 
+def test_calls_of_a_new_process_all_have_a_deadline(tmp_path: Path) -> None:
+    """However many threads call Polar at once by what another process had, each call ends."""
+    script = """
+from concurrent.futures import ThreadPoolExecutor
+from storefront.polar import Client, Server
+clients = [Client(Server.local(1), None) for _ in range(40)]
+pid = os.fork()
+if pid == 0:
+    sys.setswitchinterval(1e-6)
+    together = threading.Barrier(8)
+    def call(_):
+        watches = []
+        for client in clients:
+            together.wait()
+            session = client._transport._borrow()
+            watches.append((session, session.wires.watch(0.05)))
+        return watches
+    with ThreadPoolExecutor(8) as pool:
+        watches = [watch for found in pool.map(call, range(8)) for _, watch in found]
+    give_up = time.monotonic() + 10
+    while not all(watch.expired for watch in watches) and time.monotonic() < give_up:
+        time.sleep(0.02)
+    print(len(watches), sum(watch.expired for watch in watches), flush=True)
+    os._exit(0)
+print(child_ends(pid))
+"""
+    assert _run(script, tmp_path).split() == ["320", "320", "0"]
+
+
 def test_who_forks_within_is_not_waited_for(tmp_path: Path) -> None:
     """A fork inside of a transaction of one's own happens, and what comes after it works."""
     script = """

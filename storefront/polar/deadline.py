@@ -55,30 +55,23 @@ class Watch:
 
 
 class Watchdog:
-    """One thread that ends calls at their deadlines, however many there are.
+    """One thread of a process that ends calls at their deadlines, however many there are.
 
     Started by the first call, and over when there was none for a while. A thread for each call
     would cost the call some milliseconds on a busy machine: its start is waited for.
     """
 
     def __init__(self) -> None:
-        self._start_process()
-
-    def _start_process(self) -> None:
-        # Neither the thread nor a lock that another thread held is of use after a fork.
         self._changed = threading.Condition()
         self._watches: list[tuple[float, int, weakref.ref[Watch]]] = []
         self._numbers = itertools.count()
         self._is_running = False
-        self._process = os.getpid()
 
     def watch(self, watch: Watch) -> None:
         """Have a watch expire at its time; one that nobody holds any more is forgotten.
 
         :raises RuntimeError: when the machine gives no more threads: nothing would end the call.
         """
-        if self._process != os.getpid():
-            self._start_process()
         entry = (watch.ends_at, next(self._numbers), weakref.ref(watch))
         with self._changed:
             heapq.heappush(self._watches, entry)

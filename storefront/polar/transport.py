@@ -158,7 +158,8 @@ class Transport:
         # request would never use one twice. Appending to and popping from a deque is atomic.
         self._idle: deque[Session] = deque()
         self._large_body = threading.Lock()
-        self._watchdog = Watchdog()
+        # By process: neither its thread nor a lock that another thread held is of use after a fork.
+        self._watchdogs: dict[int, Watchdog] = {}
         # For a transport that nobody closed.
         weakref.finalize(self, _close_all, self._idle)
 
@@ -327,7 +328,8 @@ class Transport:
             try:
                 session = self._idle.pop()
             except IndexError:
-                return Session(self._watchdog, self._user_agent, self._proxy_url, self._ca_bundle)
+                watchdog = self._watchdogs.setdefault(os.getpid(), Watchdog())
+                return Session(watchdog, self._user_agent, self._proxy_url, self._ca_bundle)
             if session.pid == os.getpid():
                 return session
             # After a fork both processes would read the answers from one connection.
