@@ -77,6 +77,20 @@ def test_nameless_and_hostile_slugs() -> None:
     assert assign_slugs([product(1, metadata={"slug": 7})], {}) == {product(1).id: "pro"}
 
 
+def test_there_is_always_a_slug_left() -> None:
+    """Though others are named after all that a product could be called, it gets an address."""
+    first = product(1)
+    twin, last = (msgspec.structs.replace(first, id=first.id[:-1] + end) for end in "89")
+    others = [
+        product(day, metadata={"slug": f"pro-{last.id[:length]}"})
+        for day, length in enumerate((6, 12, 18, 30, 36), 2)
+    ]
+    before = {first.id: "pro", **{each.id: each.metadata["slug"] for each in others}}
+    slugs = assign_slugs([first, twin, last, *others], before)
+    assert len(set(slugs.values())) == 8
+    assert slugs[last.id].startswith(f"pro-{last.id}-")
+
+
 def test_old_slugs_lead_on_until_reused() -> None:
     """A former slug is remembered over several renames, and forgotten when another takes it."""
     first = remember_old_slugs({"a": "two"}, {"a": "one"}, {})

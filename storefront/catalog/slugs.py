@@ -66,6 +66,8 @@ def assign_slugs(products: Sequence[Named], previous: Mapping[str, str]) -> dict
         length = 6
         while slug in taken:
             slug = f"{wanted[product.id]}-{product.id[:length]}"
+            if length > len(product.id):  # others have named themselves after its id
+                slug += f"-{length}"
             length += 6
         taken.add(slug)
         slugs[product.id] = slug
