@@ -66,7 +66,7 @@ def tricks() -> list[str]:
     """Addresses that lead elsewhere where they are believed, and lines that add to a header."""
     addresses = [f"{head}{tail}" for tail in _TAILS for head in _HEADS]
     lines = [f"x{end}{added}" for end in _BREAKS for added in _ADDED]
-    return [*addresses, *lines][:188] + lines
+    return addresses[:188] + lines
 
 
 def led_astray(folder: Path, *, every: int, share: int = 1) -> Figure:
