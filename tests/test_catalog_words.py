@@ -11,7 +11,13 @@ import msgspec
 import pytest
 
 from storefront.catalog.description import MAX_CHARACTERS, render_description, summarize
-from storefront.catalog.pricing import Tier, describe_discount, describe_pricing, running_discount
+from storefront.catalog.pricing import (
+    Tier,
+    describe_discount,
+    describe_pricing,
+    reduced_amount,
+    running_discount,
+)
 from storefront.catalog.slugs import assign_slugs, remember_old_slugs, slugify
 from storefront.polar.models import CheckoutLink, Discount, Product
 from storefront.texts import Texts
@@ -287,6 +293,23 @@ def test_trials_and_discounts() -> None:
     assert describe_discount(months, yearly, EN) == "20% off for 3 months"
     other_currency = Discount(id="d", type="fixed", amounts={"eur": 500})
     assert describe_discount(other_currency, once, EN) == ""
+
+
+def test_a_discount_is_in_the_currency_that_is_shown() -> None:
+    """Neither a price of the past nor an older answer's form makes it another, or hides it."""
+    moved = product(
+        prices=[
+            price(price_amount=2500, price_currency="eur", is_archived=True),
+            price(price_amount=2900),
+        ]
+    )
+    both = Discount(id="d", type="fixed", amounts={"eur": 400, "usd": 500})
+    assert describe_discount(both, moved, EN) == "$5.00 off: $24.00 instead of $29.00"
+    older = Discount(id="d", type="fixed", amount=500, currency="USD")
+    assert describe_discount(older, moved, EN) == "$5.00 off: $24.00 instead of $29.00"
+    bare = Discount(id="d", type="fixed", amount=500)
+    assert reduced_amount(2900, "usd", bare) == 2400
+    assert reduced_amount(2500, "eur", bare) is None
 
 
 def test_a_discount_out_of_its_time_is_not_promised() -> None:

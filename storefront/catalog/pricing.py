@@ -5,7 +5,7 @@ Prepared once a sync: formatting a price costs as much as building a URL.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -132,10 +132,9 @@ def describe_discount(discount: Discount, product: Product, texts: Texts) -> str
     if discount.type == "percentage" and discount.basis_points is not None:
         off = texts("{amount} off", amount=texts.percent(discount.basis_points))
     else:
-        amounts = discount.amounts or {
-            discount.currency or "usd": discount.amount or 0,
-        }
-        currency = product.prices[0].price_currency.lower() if product.prices else "usd"
+        amounts = _amounts_off(discount)
+        shown = (price.price_currency for price in product.prices if not price.is_archived)
+        currency = next(shown, "usd").lower()
         if currency not in amounts:
             return ""
         off = texts("{amount} off", amount=texts.money(amounts[currency], currency))
@@ -157,8 +156,14 @@ def reduced_amount(before: int, currency: str, discount: Discount) -> int | None
         if rest:
             return None  # how Polar rounds is Polar's business
         return max(before - reduction, 0)
-    amounts = discount.amounts or {discount.currency or currency: discount.amount or 0}
+    amounts = _amounts_off(discount)
     return max(before - amounts[currency], 0) if currency in amounts else None
+
+
+def _amounts_off(discount: Discount) -> Mapping[str, int]:
+    """What a discount of a fixed amount takes off, by currency in lower case."""
+    amounts = discount.amounts or {discount.currency or "usd": discount.amount or 0}
+    return {currency.lower(): amount for currency, amount in amounts.items()}
 
 
 def tier_rows(price: Price) -> tuple[TierRow, ...]:
