@@ -18,7 +18,8 @@ from werkzeug.test import Client, TestResponse, create_environ, run_wsgi_app
 from storefront import Storefront, Visitor
 from storefront.emulator import LocalPolar
 from storefront.state import get_state
-from storefront.web.lane import _BARRED, TICKET
+from storefront.web.lane import _BARRED, _LIMIT_BYTES, TICKET, FastLane
+from storefront.web.prepared import Page, Shelf
 from tests.conftest import SiteMaker
 from tests.test_prepared import OWN_LAYOUT, own_layout
 
@@ -318,6 +319,22 @@ def test_a_layout_of_the_sites_own(
             page = lane.get(headers={"Accept-Language": language})
             assert page.text.startswith(f"{language}<")
     assert len(lane.reached) == 2
+
+
+def test_pages_of_many_languages_are_bounded(
+    reference_polar: LocalPolar, make_site: SiteMaker, shop: Storefront
+) -> None:
+    """Whoever asks in ever new languages has older pages forgotten: all count for the memory."""
+    app = make_site(reference_polar, shop=shop)
+    state = get_state(app)
+    shelf = Shelf(state, state.catalog.current(), for_everybody=False)
+    lane = FastLane(app.wsgi_app)
+    heavy = b"x" * 1_000_000
+    for number in range(100):
+        lane.learn(("/shop/",), Page(shelf, (heavy,)), app, f"x-{number}")
+    held = [page for _, page in lane._known.items()]
+    assert held
+    assert sum(page.weight for page in held) <= _LIMIT_BYTES
 
 
 @pytest.mark.parametrize("choice", ["never", "auto"])

@@ -25,8 +25,6 @@ logger = logging.getLogger("storefront")
 TICKET: Final = "storefront.fast_lane"
 #: Of all pages that the lane holds, in bytes.
 _LIMIT_BYTES: Final = 64_000_000
-#: Languages in which one page of the site's own layout is held.
-_MOST_LANGUAGES: Final = 50
 #: A request with any of these is not like everybody's, or asks for something else than the page.
 _BARRED: Final = frozenset(
     {
@@ -51,7 +49,7 @@ class FastLane:
         self._app = app
         self._skip_hooks = skip_hooks
         self._told = False
-        self._known: Memo[_Key, Page | dict[str | None, Page]] = Memo(_LIMIT_BYTES)
+        self._known: Memo[_Key, Page] = Memo(_LIMIT_BYTES)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer what is ready and the same for everybody; hand on everything else untouched."""
@@ -70,9 +68,7 @@ class FastLane:
                 get("HTTP_X_FORWARDED_PORT"),
                 get("HTTP_X_FORWARDED_PREFIX"),
             )
-            page = self._known.get(key)
-            if isinstance(page, dict):
-                page = page.get(get("HTTP_ACCEPT_LANGUAGE"))
+            page = self._known.get(key) or self._known.get((key, get("HTTP_ACCEPT_LANGUAGE")))
             if page is not None:
                 shelf = page.shelf
                 # The store is asked once a second: that has an old catalogue read anew. Whether
@@ -100,16 +96,9 @@ class FastLane:
                     hook,
                 )
             return
-        if page.expires is None:
-            self._known.put(key, page, page.weight)
-            return
-        # Made with a layout of the site's own, which may speak the visitor's language.
-        known = self._known.get(key)
-        by_language = dict(known) if isinstance(known, dict) else {}
-        if len(by_language) >= _MOST_LANGUAGES:
-            by_language.clear()
-        by_language[language] = page
-        self._known.put(key, by_language, page.weight)
+        # One that expires is made with a layout of the site's own, which may speak the visitor's
+        # language.
+        self._known.put(key if page.expires is None else (key, language), page, page.weight)
 
     def _is_current(self, shelf: Shelf) -> bool:
         try:
