@@ -17,7 +17,7 @@ from storefront.cli.command import (
     site_option,
     site_success_url,
 )
-from storefront.cli.tables import paragraph, plain
+from storefront.cli.tables import counted, paragraph, plain
 from storefront.doctor import Finding, examine, read_facts
 from storefront.state import State, get_state
 from storefront.urls import BLUEPRINT_IMPORT_NAME
@@ -113,6 +113,4 @@ def _plural(counts: dict[str, int]) -> dict[str, int]:
 def _counted(counts: dict[str, int]) -> str:
     if not any(counts.values()):
         return "All is well."
-    return ", ".join(
-        f"{count} {level}{'' if count == 1 else 's'}" for level, count in counts.items()
-    )
+    return ", ".join(counted(count, level) for level, count in counts.items())

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from storefront.cli.command import FINDINGS, Group, WrongUse, json_option, print_json
-from storefront.cli.tables import table
+from storefront.cli.tables import counted, table
 from storefront.state import State, get_state
 from storefront.work import Waiting, WorkQueue
 
@@ -117,8 +117,7 @@ def _retry(key: str | None, everything: bool, as_json: bool) -> None:
             }
         )
     else:
-        counted = f"{len(tried)} job{'' if len(tried) == 1 else 's'}"
-        click.echo(f"{counted} tried again, {len(failed)} failed again.")
+        click.echo(f"{counted(len(tried), 'job')} tried again, {len(failed)} failed again.")
         for job in failed:
             click.echo(f"{job.kind} {job.key}  {job.last_error or ''}".rstrip())
     if failed:

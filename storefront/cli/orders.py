@@ -10,7 +10,7 @@ import click
 
 from storefront.cli.command import FINDINGS, Group, WrongUse, json_option, print_json
 from storefront.cli.jobs import done_by_hand
-from storefront.cli.tables import details, table
+from storefront.cli.tables import counted, details, table
 from storefront.errors import UnknownReference
 from storefront.orders import Standing
 from storefront.state import get_state
@@ -140,7 +140,7 @@ def _retry(order_id: str | None, everything: bool, as_json: bool) -> None:
     if as_json:
         print_json({"tried": tried, "failed": failed})
     else:
-        click.echo(f"{_counted(len(tried), 'order')} tried again, {len(failed)} failed again.")
+        click.echo(f"{counted(len(tried), 'order')} tried again, {len(failed)} failed again.")
         for each in left:
             click.echo(f"{each.entry.order_id}  {each.last_error or ''}".rstrip())
     if failed:
@@ -173,7 +173,7 @@ def _reconcile(since: datetime | None, as_json: bool) -> None:
         print_json(asdict(found))
         return
     click.echo(
-        f"{_counted(found.seen, 'order')} compared: {found.new} new, {found.changed} changed, "
+        f"{counted(found.seen, 'order')} compared: {found.new} new, {found.changed} changed, "
         f"{found.due} to be fulfilled."
     )
 
@@ -214,7 +214,3 @@ def _moment(given: datetime | None) -> datetime | None:
 
 def _written(moment: datetime | None) -> str:
     return "" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

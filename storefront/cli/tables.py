@@ -55,6 +55,11 @@ def paragraph(text: str, *, indent: str = "    ") -> str:
     )
 
 
+def counted(number: int, what: str) -> str:
+    """Such as ``2 orders``, for what takes an s when there are several."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def plain(text: str) -> str:
     """The text without what would move a terminal's cursor or colour it."""
     return "".join(c if c.isprintable() else " " for c in text)
