@@ -114,16 +114,24 @@ def test_cards_begin_where_one_begins_to_read(page: Page, large: Stage, rtl: Sta
 
 
 def test_a_description_has_its_own_direction(page: Page, rtl: Stage) -> None:
-    """English on a page that is read from the right ends with its full stop, not begins with it."""
+    """English on a page that is read from the right has its full stop at its end, and a number
+    before its unit; and yet begins where all else does."""
     page.set_viewport_size({"width": 1280, "height": 800})
-    _open(page, rtl, "large-long-name")
-    stop, letter = page.locator(".storefront-description p").first.evaluate(
-        "p => { const text = p.lastChild; const at = (from) => { const range ="
-        " document.createRange(); range.setStart(text, from); range.setEnd(text, from + 1);"
-        " return range.getBoundingClientRect().left; };"
-        " return [at(text.length - 1), at(text.length - 2)]; }"
+    edges = (
+        "element => { const text = element.lastChild; const at = (from) => {"
+        " const range = document.createRange(); range.setStart(text, from);"
+        " range.setEnd(text, from + 1); return range.getBoundingClientRect().right; };"
+        " return [at(0), at(text.length - 2), at(text.length - 1),"
+        " element.getBoundingClientRect().right]; }"
     )
-    assert stop > letter
+    _open(page, rtl, "large-long-name")
+    _, letter, stop, _ = page.locator(".storefront-description p").first.evaluate(edges)
+    assert letter < stop
+    _open(page, rtl, "product-quiet-software")
+    length = page.locator(".storefront-description td", has_text="40 min")
+    number, _, end, edge = length.evaluate(edges)
+    assert number < end
+    assert end == pytest.approx(edge, abs=2)
 
 
 SHIFTS = """
