@@ -282,9 +282,13 @@ def _at_first_request(app: Flask, **_: object) -> None:
         state.work.wake()
     if listens and state.settings.reconcile_seconds and not app.testing:
         # In a thread, for the visitor does not wait for the database.
-        threading.Thread(
+        thread = threading.Thread(
             target=_start_reconciling, args=[state], name="storefront-reconcile", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # the machine gives no more threads: the next request tries again
+            return
     request_started.disconnect(_at_first_request, app)
 
 

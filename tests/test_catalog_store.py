@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from pathlib import Path
 from types import ModuleType
@@ -222,6 +223,30 @@ def test_without_threads_what_there_is_is_served(
     while store.current().page("newer") is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_without_threads_pages_are_sent(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
+    """A process that gets none at its first request sends its page, and has them later."""
+    shop, seen = Storefront(), set[str]()
+    shop.on_order(lambda fulfilment: None)
+    site = make_site(
+        reference_polar,
+        shop=shop,
+        TESTING=False,
+        SECRET_KEY="x",
+        POLAR_WEBHOOK_SECRET="whsec_x",
+        STOREFRONT_SYNC_ON_START=False,
+    )
+    get_state(site).catalog.sync()
+    before = set(threading.enumerate())
+    with no_more_threads():
+        assert site.test_client().get("/shop/").status_code == 200
+    assert site.test_client().get("/shop/").status_code == 200
+    deadline = time.monotonic() + 10
+    while not seen >= {"storefront-watch", "storefront-work"}:
+        seen |= {thread.name for thread in set(threading.enumerate()) - before}
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_under_uwsgi_no_thread_runs_before_a_request(
