@@ -14,6 +14,7 @@ from flask import Flask
 from flask_wtf import CSRFProtect
 
 from storefront import Fulfilment, Receipt, Storefront, Visitor, get_state
+from storefront.errors import DatabaseUnavailable
 from storefront.orders.proof import (
     LASTS_SECONDS,
     Limit,
@@ -413,6 +414,24 @@ def test_an_unproven_visit_has_the_order_fulfilled(polar: ShopPolar, make_site: 
         client.get(f"/shop/success?checkout_id={uuid4()}")
     wait_until(lambda: bool(done), "the order is fulfilled")
     assert done == [bought.order_id]
+
+
+def test_a_visit_that_could_not_be_noted_is_noted_later(
+    site: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is away for a moment costs no sale: the next visit is noted, and no third."""
+    noted: list[str] = []
+
+    def note(id: str) -> None:
+        noted.append(id)
+        if len(noted) == 1:
+            raise DatabaseUnavailable("away")
+
+    monkeypatch.setattr(get_state(site).orders, "saw_visit", note)
+    id = str(uuid4())
+    for _ in range(3):
+        site.test_client().get(f"/shop/success?checkout_id={id}")
+    assert noted == [id, id]
 
 
 def test_on_success_is_for_the_buyer(polar: ShopPolar, make_site: SiteMaker) -> None:

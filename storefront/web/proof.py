@@ -239,6 +239,8 @@ def note_visit(
     try:
         state.database.within(deadline.left_to_note(), lambda: state.orders.saw_visit(checkout_id))
     except DatabaseUnavailable as error:
+        # The page that asks again by itself is to have it noted then.
+        proofs.visited.forget(checkout_id)
         logger.warning("A checkout can't be noted to be looked at. %s", error)
 
 
