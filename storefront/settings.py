@@ -91,7 +91,7 @@ class Settings:
     webhook_secrets: tuple[Secret, ...] = field(default=(), repr=False)
     #: ``STOREFRONT_RECONCILE_SECONDS``: how often orders are compared with Polar's; 0 for never.
     reconcile_seconds: int = 300
-    #: ``STOREFRONT_SHOP_NAME``: what the shop is called, where machines and previews tell it.
+    #: ``STOREFRONT_SHOP_NAME``: what the shop is called, on its first page and by machines.
     shop_name: str | None = None
     #: ``STOREFRONT_LOCALE``: language of the pages, and how prices and dates are written.
     locale: str = "en"
