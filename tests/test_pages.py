@@ -14,6 +14,7 @@ from storefront import Storefront, Visitor
 from storefront.emulator import LocalPolar
 from storefront.state import get_state
 from tests.conftest import SiteMaker
+from tests.test_prepared import own_layout
 
 PUBLIC = "public, max-age=60, stale-while-revalidate=300, stale-if-error=86400"
 
@@ -147,11 +148,10 @@ def test_a_host_that_reads_its_session_is_not_cached(
     reference_polar: LocalPolar, make_site: SiteMaker, tmp_path: Path
 ) -> None:
     """When the host's layout shows what is in the session, the page is private."""
-    templates = tmp_path / "templates" / "storefront"
-    templates.mkdir(parents=True)
-    (templates / "layout.html").write_text(
+    own_layout(
+        tmp_path,
         "<main>{% for m in get_flashed_messages() %}{{ m }}{% endfor %}"
-        "{% block storefront_main %}{% endblock %}</main>"
+        "{% block storefront_main %}{% endblock %}</main>",
     )
     app = make_site(reference_polar, SECRET_KEY="x")
 
@@ -172,12 +172,11 @@ def test_a_page_with_a_given_email_is_private(
     reference_polar: LocalPolar, make_site: SiteMaker, tmp_path: Path
 ) -> None:
     """A button in the host's layout that names an email makes the page private, too."""
-    templates = tmp_path / "templates" / "storefront"
-    templates.mkdir(parents=True)
-    (templates / "layout.html").write_text(
+    own_layout(
+        tmp_path,
         '{% from "storefront/macros.html" import buy_link %}'
         '{{ buy_link("pro-monthly", email="jane@example.com") }}'
-        "{% block storefront_main %}{% endblock %}"
+        "{% block storefront_main %}{% endblock %}",
     )
     response = make_site(reference_polar).test_client().get("/shop/")
     assert "jane%40example.com" in response.text
