@@ -24,7 +24,7 @@ from tests.conftest import SiteMaker
 from tests.demo_processes import free_port
 from tests.test_fast_lane import Lane
 from tests.test_pages import PUBLIC
-from tests.test_prepared import is_prepared, own_layout
+from tests.test_prepared import is_prepared, lasting_headers, own_layout
 
 CARD = "/shop/embed/pro-monthly"
 
@@ -33,11 +33,6 @@ def policy(response: TestResponse) -> dict[str, str]:
     """The directives of a response's Content Security Policy."""
     parts = response.headers["Content-Security-Policy"].split("; ")
     return {name: sources for name, _, sources in (part.partition(" ") for part in parts)}
-
-
-def lasting_headers(response: TestResponse) -> dict[str, str]:
-    """Its headers, but for the age, which may be another one a moment later."""
-    return {n: value for n, value in response.headers.items() if n != "Storefront-Catalog-Age"}
 
 
 def link_of(html: str) -> str:
