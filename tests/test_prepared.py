@@ -544,6 +544,21 @@ def test_head(site: Flask) -> None:
         assert lasting_headers(head) == lasting_headers(get)
 
 
+@pytest.mark.parametrize("choice", ["always", "never"])
+@pytest.mark.parametrize(
+    "date", ["Sun, 06 Nov 99999999999 08:49:37 GMT", "Mon, 01 Jan 0001 00:00:00 +1400", "never"]
+)
+def test_a_date_that_is_none(
+    reference_polar: LocalPolar, make_site: SiteMaker, choice: str, date: str
+) -> None:
+    """Whatever stands in ``If-Modified-Since``, the page is given."""
+    client = make_site(reference_polar, STOREFRONT_PREPARED_PAGES=choice).test_client()
+    for path in (*PAGES, "/shop/?q=pro", "/shop/embed/pro-monthly", "/shop/products.json"):
+        assert client.get(path, headers={"If-Modified-Since": date}).status_code == 200
+    headers = {"If-Modified-Since": date, "If-None-Match": '"another"'}
+    assert client.get("/shop/embed.js", headers=headers).status_code == 200
+
+
 def test_caching_by_setting(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
     """The three times are settings; 0 leaves the two of stale pages out."""
     app = make_site(

@@ -14,7 +14,7 @@ from storefront.web.encodings import IDENTITY, available, choose, compress
 from storefront.web.policy import public_caching
 from storefront.web.prepared import Answer
 from storefront.web.readers import FOR_READERS
-from storefront.web.responses import OpenResponse
+from storefront.web.responses import OpenResponse, shorten_if_known
 
 _FILE: Final = Path(__file__).parent.parent / "static" / "storefront" / "embed.js"
 
@@ -45,5 +45,5 @@ def embed_js() -> BaseResponse:
     status, headers, content = kept[encoding]
     response = OpenResponse((status, list(headers), content))
     if "HTTP_IF_NONE_MATCH" in request.environ:
-        response.make_conditional(request)
+        shorten_if_known(response)
     return response

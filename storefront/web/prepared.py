@@ -491,7 +491,10 @@ def _is_known(environ: WSGIEnvironment, etag: str, modified: str | None) -> bool
         return False
     if since == modified:
         return True
-    date, limit = parse_date(since), parse_date(modified)
+    try:
+        date, limit = parse_date(since), parse_date(modified)
+    except OverflowError:  # a year beyond all others
+        return False
     return date is not None and limit is not None and date >= limit
 
 

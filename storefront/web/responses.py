@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, cast
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -199,6 +200,12 @@ def keep_private(response: Response) -> Response:
     return response
 
 
+def shorten_if_known(response: Response) -> None:
+    """Make it a 304 for a client that has it already, by its ETag."""
+    with suppress(OverflowError):  # Werkzeug's, of a date with a year beyond all others
+        response.make_conditional(request)
+
+
 def _from_page(state: State, page: Page, query: str, environ: WSGIEnvironment) -> Response | None:
     """The response that a page gives this request; None where its layout has to be asked."""
     if state.embedded is not None:
@@ -254,7 +261,7 @@ def _rendered(state: State, kind: Kind, rendering: _Rendering) -> Response:
     if kind.by_cookie:
         response.vary.add("Cookie")
     response.add_etag()
-    response.make_conditional(request)
+    shorten_if_known(response)
     return response
 
 
