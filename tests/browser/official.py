@@ -62,6 +62,8 @@ def behind_tls(polar: LocalPolar, folder: Path) -> Iterator[int]:
         request_handler=_Quiet,
         ssl_context=context,
     )
+    # In a thread of its own: Chromium may open a connection, and say nothing on it.
+    server.socket.do_handshake_on_connect = False  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=[0.05], daemon=True)
     thread.start()
     try:
