@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from storefront.catalog.leases import Taken, Turns
+from storefront.emulator import LocalPolar
 
 _BEGIN = """
 import os, sys, threading, time
@@ -189,3 +190,46 @@ def test_a_turn_ends_though_a_copy_is_open(tmp_path: Path) -> None:
             assert not turn.is_lost
     finally:
         os.close(copy)
+
+
+def test_a_process_that_was_forked_amid_an_import_imports(
+    tmp_path: Path, reference_polar: LocalPolar
+) -> None:
+    """What a site imports in threads as it starts can be imported in a process that was forked at
+    that moment."""
+    token = next(iter(reference_polar.tokens))
+    script = f"""
+import importlib, queue, signal
+from flask import Flask
+from storefront import Storefront
+
+asked = queue.SimpleQueue()
+main = threading.get_ident()
+
+class Slowly:
+    def find_spec(self, name, path=None, target=None):
+        if threading.get_ident() != main:
+            asked.put(name)
+            time.sleep(0.1)
+
+sys.meta_path.insert(0, Slowly())
+app = Flask("site", instance_path=sys.argv[1])
+app.config.update(
+    SECRET_KEY="a key", POLAR_SERVER={reference_polar.url!r}, POLAR_ACCESS_TOKEN={token!r}
+)
+Storefront(app)
+names = []
+while "storefront.catalog.walk" not in names:
+    names.append(asked.get(timeout=20))
+    while not asked.empty():
+        names.append(asked.get())
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(10)
+        importlib.import_module(names[-1])
+        os._exit(0)
+    print(names[-1], child_ends(pid))
+"""
+    lines = _run(script, tmp_path).splitlines()
+    assert [line for line in lines if not line.endswith(" 0")] == []
+    assert len(lines) > 1

@@ -35,7 +35,7 @@ from storefront.catalog.leases import (
 from storefront.catalog.snapshot import Snapshot
 from storefront.catalog.tiers import CacheTier, DatabaseTier, Overtaken, Silent
 from storefront.errors import CatalogUnavailable, PolarError
-from storefront.forking import is_forked_unnoticed
+from storefront.forking import GATE, is_forked_unnoticed
 from storefront.polar import Client
 from storefront.settings import Settings
 from storefront.texts import Texts
@@ -246,7 +246,8 @@ class CatalogStore:
         """
         if self.load() is None:
             return self.sync()
-        from storefront.catalog.sync import read_again
+        with GATE.passed():
+            from storefront.catalog.sync import read_again
 
         settings = self._settings
 
@@ -541,8 +542,10 @@ class CatalogStore:
 
     def _walk(self, turn: Turn, progress: Progress | None) -> SyncReport:
         """Read everything, and publish it."""
-        # Most workers never read, and all of them start.
-        from storefront.catalog.sync import read_again, read_everything
+        # Most workers never read, and all of them start. One that was forked amid the import would
+        # wait for its end for ever.
+        with GATE.passed():
+            from storefront.catalog.sync import read_again, read_everything
 
         with self._looking:
             self._look()
