@@ -27,6 +27,7 @@ class Texts:
 
         self.locale = Locale.parse(locale)
         self._messages = _read_messages(self.locale)
+        self._is_rtl = self.direction == "rtl"
 
     @property
     def language(self) -> str:
@@ -47,7 +48,10 @@ class Texts:
         """An amount in minor units, written with its currency: ``$29.00``.
 
         Fractions of a minor unit, as usage prices have them, are kept. What has more than 28
-        digits, which no price has and a broken answer may, stands there as it came.
+        digits, which no price has and a broken answer may, stands there as it came. From right to
+        left it is isolated: words beside it that are read the other way must not part it.
+
+        Source: Unicode Standard Annex #9, 2.4, for the isolates.
         """
         from babel.numbers import format_currency, get_currency_precision
 
@@ -55,9 +59,12 @@ class Texts:
         value = Decimal(amount).scaleb(-get_currency_precision(code))
         exact = isinstance(amount, int) or amount == amount.to_integral_value()
         try:
-            return format_currency(value, code, locale=self.locale, decimal_quantization=exact)
+            text = format_currency(value, code, locale=self.locale, decimal_quantization=exact)
         except InvalidOperation:
-            return f"{value} {code}"
+            text = f"{value} {code}"
+        return (
+            f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}" if self._is_rtl else text
+        )
 
     def percent(self, basis_points: int) -> str:
         """Hundredths of a percent as a percentage: 2000 is ``20%``."""

@@ -179,3 +179,18 @@ def test_a_region_takes_the_words_of_its_language(locale: str, month: str, amoun
     texts = Texts(locale.replace("-", "_"))
     assert texts("per month") == month
     assert texts.money(123450, "eur") == amount
+
+
+@pytest.mark.parametrize(
+    ("locale", "amount"),
+    [
+        ("ar", "\N{FIRST STRONG ISOLATE}\N{RIGHT-TO-LEFT MARK}12.00\xa0US$"),
+        ("fa", "\N{FIRST STRONG ISOLATE}\N{LEFT-TO-RIGHT MARK}$\xa012.00"),
+    ],
+)
+def test_an_amount_from_right_to_left_stays_in_one_piece(locale: str, amount: str) -> None:
+    """Words beside it that are read from left to right don't come between number and currency."""
+    texts = Texts(locale)
+    isolated = f"{amount}\N{POP DIRECTIONAL ISOLATE}"
+    assert texts.money(1200, "usd") == isolated
+    assert texts("{price} + usage", price=texts.money(1200, "usd")) == f"{isolated} + usage"
