@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask import Flask, flash, session
+from jinja2 import BaseLoader, Environment, Template
 
 from storefront import Storefront, Visitor
 from storefront.emulator import LocalPolar
@@ -226,6 +231,37 @@ def test_cold_without_polar(reference_polar: LocalPolar, make_site: SiteMaker) -
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) > 0
     assert "short break" in response.text
+
+
+class _Counted(BaseLoader):
+    """Notes what is compiled."""
+
+    def __init__(self, loader: BaseLoader) -> None:
+        self._loader = loader
+        self.names: list[str] = []
+
+    def load(self, environment: Environment, name: str, *more: Any, **others: Any) -> Template:
+        self.names.append(name)
+        return self._loader.load(environment, name, *more, **others)
+
+
+def test_many_first_visitors_compile_a_page_once(
+    reference_polar: LocalPolar, make_site: SiteMaker
+) -> None:
+    """A new process that is asked by many at once does not make each of them wait for all."""
+    reference_polar.stop()
+    app = make_site(reference_polar)
+    assert app.jinja_env.loader is not None
+    app.jinja_env.loader = counted = _Counted(app.jinja_env.loader)
+    together = threading.Barrier(12)
+
+    def visit(_: int) -> int:
+        together.wait()
+        return app.test_client().get("/shop/").status_code
+
+    with ThreadPoolExecutor(12) as pool:
+        assert set(pool.map(visit, range(12))) == {503}
+    assert Counter(counted.names).most_common(1)[0][1] == 1
 
 
 def test_hosts_own_error_pages(reference_polar: LocalPolar, make_site: SiteMaker) -> None:

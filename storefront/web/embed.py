@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from flask import render_template, request
+from flask import request
 from werkzeug.wrappers import Response as BaseResponse
 
 from storefront.buttons import ask_no_visitor
@@ -17,7 +17,7 @@ from storefront.state import State, get_state
 from storefront.web.pages import ProductNotFound
 from storefront.web.policy import Headers, card_protection
 from storefront.web.prepared import HTML
-from storefront.web.responses import OpenResponse, ready_page, shown_page
+from storefront.web.responses import OpenResponse, ready_page, render, shown_page
 
 #: What such a stylesheet says of a colour is always the same.
 _FOR_GOOD: Final = ("Cache-Control", "public, max-age=31536000, immutable")
@@ -104,7 +104,7 @@ def _notice(
     state: State, catalog: Catalog | None, status: str, words: str, *more: tuple[str, str]
 ) -> BaseResponse:
     """A card that says why there is none; it fits the frame as well."""
-    body = render_template("storefront/embed_notice.html", words=words).encode()
+    body = render("storefront/embed_notice.html", words=words).encode()
     headers: Headers = [
         ("Content-Type", HTML),
         ("Content-Length", str(len(body))),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from flask import redirect, render_template, request, url_for
+from flask import redirect, request, url_for
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -16,7 +16,7 @@ from storefront.errors import CatalogUnavailable
 from storefront.links import read_query, utm_parameters
 from storefront.state import State, get_state
 from storefront.web.metadata import PageMetadata, catalog_metadata, product_metadata
-from storefront.web.responses import ready_page, shown_page
+from storefront.web.responses import ready_page, render, shown_page
 from storefront.web.searching import (
     address_of,
     is_written_so,
@@ -43,7 +43,7 @@ class ShopUnavailable(ServiceUnavailable):
 
     def get_body(self, environ: object = None, scope: object = None) -> str:
         """The page in the shop's layout."""
-        return render_template("storefront/unavailable.html")
+        return render("storefront/unavailable.html")
 
 
 class ProductNotFound(NotFound):
@@ -58,7 +58,7 @@ class ProductNotFound(NotFound):
 
     def get_body(self, environ: object = None, scope: object = None) -> str:
         """The page in the shop's layout."""
-        return render_template("storefront/not_found.html", unsold=self.unsold, page=False)
+        return render("storefront/not_found.html", unsold=self.unsold, page=False)
 
 
 class PageNotFound(NotFound):
@@ -66,7 +66,7 @@ class PageNotFound(NotFound):
 
     def get_body(self, environ: object = None, scope: object = None) -> str:
         """The page in the shop's layout."""
-        return render_template("storefront/not_found.html", unsold=None, page=True)
+        return render("storefront/not_found.html", unsold=None, page=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, Final, cast
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from flask import Response, current_app, g, make_response, render_template, request
@@ -28,6 +29,37 @@ from storefront.web.prepared import (
     prepare,
     shelf_of,
 )
+
+#: Seconds that a template's first rendering is waited for.
+_FIRST_SECONDS: Final = 1.0
+
+
+class _FirstTimes:
+    """Which templates have been rendered in this process, and whose turn it is with a new one."""
+
+    def __init__(self) -> None:
+        self.rendered: set[str] = set()
+        self.turn = threading.RLock()
+
+
+def render(template: str, **context: Any) -> str:
+    """The template, rendered.
+
+    Its first time is one thread's. A new process may be asked by many at once, and if each of them
+    compiled the template and all that it includes, all would wait for a second or two.
+    """
+    state = get_state()
+    first: _FirstTimes = state.prepared.setdefault("first_times", _FirstTimes())
+    if template in first.rendered or not first.turn.acquire(timeout=_FIRST_SECONDS):
+        return render_template(template, **context)
+    try:
+        if template not in first.rendered:
+            html = render_template(template, **context)
+            first.rendered.add(template)
+            return html
+    finally:
+        first.turn.release()
+    return render_template(template, **context)
 
 
 class ReadyResponse(Response):
@@ -181,7 +213,7 @@ def shown_page(
 
 def private_page(template: str, status: int = 200, **context: Any) -> Response:
     """A page about one purchase: kept by nobody, told to nobody, found by no search engine."""
-    return keep_private(make_response(render_template(template, **context), status))
+    return keep_private(make_response(render(template, **context), status))
 
 
 def private_redirect(address: str) -> Response:
@@ -283,7 +315,7 @@ class _Rendering:
         session = _session()
         if self._by_callback:
             cast(Any, session).accessed = False
-        html = render_template(self._template, **self._context)
+        html = render(self._template, **self._context)
         self.read_session = self.read_session or bool(getattr(session, "accessed", False))
         if self._by_callback:
             cast(Any, session).accessed = True
