@@ -133,6 +133,9 @@ def _prepare(folder: Path, url: str | None) -> None:
     if url is not None:
         with closing(_database(folder, url)) as database:
             database.upgrade()
+            with database.writing() as connection:
+                # Workers that start together would each try to make it.
+                rows.create(connection, checkfirst=True)
 
 
 def _site(
