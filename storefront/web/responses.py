@@ -50,16 +50,17 @@ def render(template: str, **context: Any) -> str:
     """
     state = get_state()
     first: _FirstTimes = state.prepared.setdefault("first_times", _FirstTimes())
-    if template in first.rendered or not first.turn.acquire(timeout=_FIRST_SECONDS):
-        return render_template(template, **context)
-    try:
-        if template not in first.rendered:
-            html = render_template(template, **context)
-            first.rendered.add(template)
-            return html
-    finally:
-        first.turn.release()
-    return render_template(template, **context)
+    if template not in first.rendered and first.turn.acquire(timeout=_FIRST_SECONDS):
+        try:
+            if template not in first.rendered:
+                html = render_template(template, **context)
+                first.rendered.add(template)
+                return html
+        finally:
+            first.turn.release()
+    html = render_template(template, **context)
+    first.rendered.add(template)  # also where it was waited for in vain: that is not done twice
+    return html
 
 
 class ReadyResponse(Response):
