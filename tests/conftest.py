@@ -14,6 +14,7 @@ from flask import Flask
 
 from storefront import Storefront
 from storefront.emulator import LocalPolar, Store
+from storefront.testing import ShopPolar, local_polar
 from tests.contract.recordings import REFERENCE_STORE
 
 if TYPE_CHECKING:
@@ -80,6 +81,13 @@ def make_site(tmp_path: Path) -> SiteMaker:
         return app
 
     return make
+
+
+@pytest.fixture
+def polar() -> Iterator[ShopPolar]:
+    """The demo store; payments settle, and benefits are granted, at once."""
+    with local_polar() as running:
+        yield running
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from storefront import Storefront, Visitor
 from storefront.emulator import LocalPolar
 from storefront.errors import LinkError
 from storefront.state import get_state
-from storefront.testing import ShopPolar, local_polar
+from storefront.testing import ShopPolar
 from storefront.web.buy import to_checkout
 from tests.conftest import SiteMaker
 from tests.purchases import EMAIL, KEY
@@ -312,13 +312,6 @@ def test_the_query_of_a_page_leads_nowhere(site: Flask) -> None:
 
 
 # --- buttons that lead here --------------------------------------------------------------------
-
-
-@pytest.fixture
-def polar() -> Iterator[ShopPolar]:
-    """The demo store; payments settle, and benefits are granted, at once."""
-    with local_polar() as running:
-        yield running
 
 
 def test_buttons_by_buy(polar: ShopPolar, make_site: SiteMaker) -> None:

@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 
 from storefront import Storefront, get_state
 from storefront.database.aside import PLACES, Aside, Late
-from storefront.testing import Purchase, ShopPolar, local_polar
+from storefront.testing import Purchase, ShopPolar
 from tests.conftest import SiteMaker
 from tests.services import PostgreSQLServer
 from tests.webhook_posts import SECRET, body, signed
@@ -26,13 +26,6 @@ pytestmark = pytest.mark.alone
 #: What a page may take, in seconds, and what a busy machine adds to it.
 _PATIENCE, _BUSY = 2.0, 1.5
 Hang = Callable[[], AbstractContextManager[None]]
-
-
-@pytest.fixture
-def polar() -> Iterator[ShopPolar]:
-    """A local Polar with the demo store."""
-    with local_polar() as running:
-        yield running
 
 
 @contextmanager

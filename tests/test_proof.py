@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -27,19 +27,12 @@ from storefront.orders.proof import (
 )
 from storefront.polar import Checkout
 from storefront.secret import Secret
-from storefront.testing import Fault, ShopPolar, local_polar
+from storefront.testing import Fault, ShopPolar
 from tests.conftest import SiteMaker
 from tests.faults.leaking import leaking
 from tests.faults.probing import probes
 from tests.purchases import EMAIL, KEY, address, arrive, by_buy, cookies, forget
 from tests.services import wait_until
-
-
-@pytest.fixture
-def polar() -> Iterator[ShopPolar]:
-    """The demo store; payments settle, and benefits are granted, at once."""
-    with local_polar() as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,13 +15,6 @@ from storefront.emulator.demo import demo_store
 from storefront.testing import ShopPolar, local_polar
 from tests.conftest import SiteMaker
 from tests.purchases import EMAIL, KEY, address, arrive, by_buy, cookies, forget
-
-
-@pytest.fixture
-def polar() -> Iterator[ShopPolar]:
-    """The demo store; payments settle, and benefits are granted, at once."""
-    with local_polar() as running:
-        yield running
 
 
 @pytest.fixture
