@@ -97,8 +97,10 @@ class Watcher:
             self._complaints.append(message.text)
 
     def _failed(self, request: Request) -> None:
-        # A picture that was still on its way when the page was left is not asked for any more.
-        if request.resource_type == "image" and request.failure == "net::ERR_ABORTED":
+        # A picture that was still on its way when the page was left is not asked for any more;
+        # nor is the icon of the page, which is "other".
+        left = request.failure == "net::ERR_ABORTED"
+        if left and request.resource_type in ("image", "other"):
             return
         self._complaints.append(f"{request.method} {request.url}: {request.failure}")
 
@@ -124,11 +126,13 @@ def scroll(page: Page, pixels: int) -> None:
     """Turn the wheel, and wait until the page has gone as far as that or it can go."""
     page.mouse.move(100, 100)
     page.mouse.wheel(0, pixels)
-    page.wait_for_function(
-        "pixels => scrollY + 2 > Math.min(pixels,"
-        " document.documentElement.scrollHeight - innerHeight)",
-        arg=pixels,
-    )
+    far = "[scrollY + 2, document.documentElement.scrollHeight - innerHeight]"
+
+    def is_there() -> bool:
+        reached, most = page.evaluate(far)
+        return bool(reached > min(pixels, most))
+
+    wait_until(page, is_there)
 
 
 def pictures_are_there(page: Page) -> bool:
@@ -143,7 +147,11 @@ def pictures_are_there(page: Page) -> bool:
 
 
 def wait_until(page: Page, is_so: Callable[[], object]) -> None:
-    """Have the page go on until that is so."""
+    """Have the page go on until that is so.
+
+    Playwright's ``wait_for_function`` does not do: what is not so at once it asks for again by
+    ``eval``, which the policy of the shop's pages forbids.
+    """
     for _ in range(1000):
         if is_so():
             return

@@ -18,7 +18,7 @@ from flask import Flask, Response
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
 
-from tests.browser.driving import Watcher, assert_fits
+from tests.browser.driving import Watcher, assert_fits, wait_until
 from tests.browser.staging import Stage, serving, site_for
 from tests.demo_processes import free_port
 from tests.test_readme import block
@@ -140,7 +140,7 @@ def test_a_page_with_a_strict_policy(
         expect(box.get_by_text("$49.00")).to_be_visible()
     picture = page.locator('buy-button[layout="card"] img').first
     picture.scroll_into_view_if_needed()
-    page.wait_for_function("e => e.complete && e.naturalWidth > 0", arg=picture.element_handle())
+    wait_until(page, lambda: picture.evaluate("e => e.complete && e.naturalWidth > 0"))
     unsold = page.locator('buy-button[product="sticker-sheet"]')
     expect(unsold.get_by_text("This can't be bought online yet.")).to_be_visible()
     expect(unsold.get_by_role("link", name="Buy Now")).to_have_count(0)
@@ -288,12 +288,12 @@ def test_a_shop_that_is_down(page: Page, blog: Blog, tmp_path: Path) -> None:
     assert_fallback(page)
     with serving(site_for(gone.removesuffix("/shop/"), tmp_path), free_port()) as url:
         blog.show(page, f"{url}/shop/", "'none'", body)
-        page.wait_for_function(DEFINED)
+        wait_until(page, lambda: page.evaluate(DEFINED))
         page.wait_for_load_state("networkidle")
         assert_fallback(page)
         blog.policy = blog.policy.replace("connect-src", "media-src")
         page.reload()
-        page.wait_for_function(DEFINED)
+        wait_until(page, lambda: page.evaluate(DEFINED))
         assert_fallback(page)
     assert thrown == []
 
@@ -321,7 +321,7 @@ def test_a_shop_that_lies(page: Page, blog: Blog, stage: Stage, lie: Any) -> Non
     blog.policy += f"; connect-src {blog.url}/lies/"
     blog.policy = blog.policy.replace(f"connect-src {stage.shop_url}products/; ", "")
     page.reload()
-    page.wait_for_function(DEFINED)
+    wait_until(page, lambda: page.evaluate(DEFINED))
     page.wait_for_load_state("networkidle")
     assert_fallback(page)
     assert thrown == []
@@ -420,7 +420,7 @@ def test_elements_that_come_change_and_go(page: Page, blog: Blog, stage: Stage) 
     """Added later, changed, moved and taken away: it shows what its attributes say at last."""
     thrown = errors_of(page)
     blog.show(page, stage.shop_url, stage.polar.url, "<div></div>")
-    page.wait_for_function(DEFINED)
+    wait_until(page, lambda: page.evaluate(DEFINED))
     page.evaluate(
         "e = document.createElement('buy-button'); e.setAttribute('product', 'northlight');"
         " document.querySelector('div').append(e)"

@@ -10,10 +10,10 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 import requests
 from flask import Flask, Response
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from storefront.embeds import SIZES, frame
-from tests.browser.driving import Watcher, assert_fits
+from tests.browser.driving import Watcher, assert_fits, wait_until
 from tests.browser.staging import Stage, serving, site_for
 from tests.browser.test_pages import _assert_accessible, look_over
 from tests.demo_processes import free_port
@@ -181,7 +181,7 @@ def test_in_wordpress(page: Page, blog: Blog, plain_stage: Stage) -> None:
     """In a frame that may open nothing, the page around it is asked to lead on, and does."""
     code = card(plain_stage, more="#?secret=abcdefghij", layout="card", utm_source="wp")
     blog.show(page, code.replace("<iframe", '<iframe sandbox="allow-scripts"') + AS_WORDPRESS)
-    page.wait_for_function("document.querySelector('iframe').height !== '372'")
+    expect(page.locator("iframe")).not_to_have_attribute("height", "372")
     page.frame_locator("iframe").get_by_role("link", name="Buy Now").click()
     page.wait_for_url(CHECKOUT)
     checkout = checkout_at(plain_stage, page.url)
@@ -203,7 +203,7 @@ def test_how_high_it_would_like_to_be(
     });
     </script>"""
     blog.show(page, listener + card(plain_stage, layout=layout))
-    page.wait_for_function("told.length > 0")
+    wait_until(page, lambda: page.evaluate("told.length > 0"))
     inner = page.frames[1]
     inner.wait_for_load_state()
     page.wait_for_timeout(150)  # for whatever it might still say

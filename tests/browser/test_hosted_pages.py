@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from storefront.emulator import LocalPolar, Store
 from storefront.emulator.demo import demo_store
@@ -29,6 +29,7 @@ def _wrong(page: Page, polar: LocalPolar) -> None:
     page.select_option("#country", "US")
     page.fill("#seats", "1")
     page.click(".pay")
+    expect(page.get_by_role("alert")).to_be_visible()
 
 
 def _declined(page: Page, polar: LocalPolar) -> None:
@@ -36,17 +37,20 @@ def _declined(page: Page, polar: LocalPolar) -> None:
     page.fill("#customer_email", new_email())
     page.fill("#card_number", "4000 0000 0000 0002")
     page.click(".pay")
+    expect(page.get_by_role("heading", name="Payment declined")).to_be_visible()
 
 
 def _thanks(page: Page, polar: LocalPolar) -> None:
     page.goto(link_url(polar, "Pro Monthly"))
     page.fill("#customer_email", new_email())
     page.click(".pay")
+    expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
 
 
 def _portal(page: Page, polar: LocalPolar) -> None:
     _thanks(page, polar)
     page.click("text=See your orders")
+    expect(page.get_by_role("heading", name="Your orders")).to_be_visible()
 
 
 STEPS: dict[str, Callable[[Page, LocalPolar], object]] = {
@@ -93,5 +97,5 @@ def test_a_purchase_with_the_keyboard_alone(polar: LocalPolar, browser: Browser)
     page.fill("#postal_code", "62701")
     page.press("#postal_code", "Enter")
     page.wait_for_url("**/confirmation")
-    assert page.locator("h1").inner_text() == "Thank you"
+    expect(page.locator("h1")).to_have_text("Thank you")
     context.close()

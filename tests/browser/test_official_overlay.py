@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 from flask import Flask, Response, render_template_string, request
-from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page
+from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect
 
 from storefront.emulator import LocalPolar, Store
 from storefront.emulator.demo import demo_store
@@ -125,7 +125,7 @@ def test_a_purchase_leads_the_page_to_the_success_url(
 ) -> None:
     """The checkout opens over the page, is paid in its frame, and the page goes on."""
     _open(visit, blog, polar, "Northlight for Desktop")
-    assert visit.page.locator(".polar-loader-spinner").count() == 0
+    expect(visit.page.locator(".polar-loader-spinner")).to_have_count(0)
     assert visit.frame.locator("html").get_attribute("data-theme") == "dark"
     visit.pay(GOOD_CARD)
     success = visit.wait_for("success")
@@ -134,7 +134,7 @@ def test_a_purchase_leads_the_page_to_the_success_url(
     assert success["redirect"] is True
     assert success["successURL"].startswith(f"{blog}/success?checkout_id=")
     visit.page.wait_for_url(success["successURL"])
-    assert visit.page.locator("iframe").count() == 0
+    expect(visit.page.locator("iframe")).to_have_count(0)
 
 
 def test_the_close_button_closes_the_overlay(visit: Visit, blog: str, polar: LocalPolar) -> None:
@@ -143,7 +143,7 @@ def test_the_close_button_closes_the_overlay(visit: Visit, blog: str, polar: Loc
     visit.frame.get_by_role("button", name="Close the checkout").click()
     visit.wait_for("close")
     visit.page.locator("iframe").wait_for(state="detached")
-    assert visit.page.locator("body.polar-no-scroll").count() == 0
+    expect(visit.page.locator("body.polar-no-scroll")).to_have_count(0)
 
 
 def test_without_a_success_url_the_thanks_are_in_the_frame(
@@ -154,7 +154,7 @@ def test_without_a_success_url_the_thanks_are_in_the_frame(
     visit.frame.get_by_label("Email").fill(new_email())
     visit.frame.locator("button.pay").click()
     assert visit.wait_for("success")["redirect"] is False
-    assert visit.frame.get_by_role("heading", name="Thank you").is_visible()
+    expect(visit.frame.get_by_role("heading", name="Thank you")).to_be_visible()
     visit.frame.get_by_role("button", name="Close the checkout").click()
     visit.page.locator("iframe").wait_for(state="detached")
     assert visit.page.url.startswith(f"{blog}/?link=")
@@ -168,7 +168,7 @@ def test_a_declined_payment_shows_the_checkout_again(
     visit.pay(DECLINED_CARD)
     visit.wait_for("loaded", times=2)
     assert visit.events == ["loaded", "confirmed", "loaded"]
-    assert visit.frame.get_by_role("heading", name="Payment declined").is_visible()
+    expect(visit.frame.get_by_role("heading", name="Payment declined")).to_be_visible()
     visit.pay(GOOD_CARD)
     visit.wait_for("success")
 

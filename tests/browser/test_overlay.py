@@ -24,6 +24,7 @@ from tests.browser.driving import (
     QUIET,
     Watcher,
     fill_checkout,
+    wait_until,
 )
 from tests.browser.official import SANDBOX, behind_tls, overlay_script, seeing_sandbox
 from tests.browser.staging import Stage, serving, site_for, staged
@@ -104,7 +105,7 @@ class Visit:
 
     def wait_for_frame(self) -> None:
         """Wait until the overlay knows that what is in its frame has loaded once more."""
-        self.page.wait_for_function("framesLoaded > 0")
+        wait_until(self.page, lambda: self.page.evaluate("framesLoaded > 0"))
         self.page.evaluate("framesLoaded = 0")
 
     def wait_for(self, event: str, times: int = 1) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Page, Route, expect
 
 from storefront.emulator import LocalPolar
 from storefront.emulator.demo.objects import benefit
@@ -191,13 +191,13 @@ def test_the_switch(open_page: Callable[..., Page], stage: Stage, scripts: bool)
     assert pro.get_by_text("per month").first.is_visible()
     assert not pro.get_by_text("per year").is_visible()
     page.get_by_role("radio", name="Monthly").press("ArrowRight")
-    assert page.get_by_role("radio", name="Yearly 2 months free").is_checked()
-    assert pro.get_by_text("per year").is_visible()
-    assert pro.get_by_role("link", name="Buy Now: Pro Yearly").is_visible()
+    expect(page.get_by_role("radio", name="Yearly 2 months free")).to_be_checked()
+    expect(pro.get_by_text("per year")).to_be_visible()
+    expect(pro.get_by_role("link", name="Buy Now: Pro Yearly")).to_be_visible()
     assert not pro.get_by_role("link", name="Buy Now: Pro Monthly").is_visible()
     assert page.get_by_text("14 days free, then").is_visible(), "a plan without other terms stays"
     page.get_by_role("radio", name="Yearly").press("ArrowLeft")
-    assert not pro.get_by_text("per year").is_visible()
+    expect(pro.get_by_text("per year")).to_be_hidden()
     assert pro.get_by_role("link", name="Buy Now: Pro Monthly").is_visible()
 
 
@@ -213,8 +213,8 @@ def test_a_comparison_for_each_screen(open_page: Callable[..., Page], stage: Sta
         "Included",
     ]
     page.set_viewport_size({"width": 360, "height": 740})
-    assert not table.is_visible()
-    assert page.get_by_role("listitem").get_by_text("Roles and single sign-on").is_visible()
+    expect(table).to_be_hidden()
+    expect(page.get_by_role("listitem").get_by_text("Roles and single sign-on")).to_be_visible()
 
 
 @pytest.mark.parametrize(

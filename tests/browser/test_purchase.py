@@ -19,6 +19,9 @@ from tests.browser.driving import (
     fill_checkout,
     history,
     pay,
+    pictures_are_there,
+    scroll,
+    wait_until,
 )
 from tests.browser.staging import Stage, staged
 from tests.demo_processes import Demo
@@ -120,8 +123,8 @@ def test_pictures_move_nothing(browser: Browser, stage: Stage, width: int) -> No
     page = context.new_page()
     page.goto(f"{stage.shop_url}products/northlight")
     assert page.locator(".storefront-pictures img").count() == 3
-    page.mouse.wheel(0, 4000)
-    page.wait_for_function("[...document.images].every((picture) => picture.complete)")
+    scroll(page, 4000)
+    wait_until(page, lambda: pictures_are_there(page))
     page.wait_for_timeout(200)
     assert page.evaluate("window.shifted") < 0.02
     context.close()
