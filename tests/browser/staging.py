@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
@@ -20,12 +20,23 @@ from storefront.emulator import LocalPolar, Store
 from storefront.emulator.demo import demo_store
 from tests.demo_processes import free_port
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 #: What the sites sign their cookies with.
 SECRET_KEY = "of the stage"
+#: Where a request keeps what it was answered.
+_ANSWER = "tests.answer"
 
 
 class _Quiet(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+        """Close the answer, which Werkzeug leaves open when a browser goes while it is sent."""
+        close = getattr((environ or {}).get(_ANSWER), "close", None)
+        if close is not None:
+            close()
 
     def log(self, type: str, message: str, *args: Any) -> None:
         """Say nothing."""
@@ -34,7 +45,12 @@ class _Quiet(WSGIRequestHandler):
 @contextmanager
 def serving(app: Flask, port: int) -> Iterator[str]:
     """An app on a port of this machine; gives its origin."""
-    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
+
+    def noted(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        answer = environ[_ANSWER] = app(environ, start_response)
+        return answer
+
+    server = make_server("127.0.0.1", port, noted, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever, args=[0.05], daemon=True)
     thread.start()
     try:
