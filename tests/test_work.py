@@ -23,6 +23,9 @@ from storefront.work import Job, Postpone, WorkQueue
 from storefront.work.job import scrubbed
 from tests.starved import no_more_threads
 
+#: How the names of a queue's threads begin, and of those that ask the database for it. A catalogue
+#: of another test may have threads too.
+THREADS = tuple(f"storefront-{what}" for what in ("work", "note", "second", "slow", "aside"))
 #: What a site writes in the transaction that it is handed.
 effects = sa.Table("effects", sa.MetaData(), sa.Column("key", sa.String(64)))
 
@@ -83,8 +86,8 @@ def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 def threads(but: set[threading.Thread]) -> set[str]:
     """The names of the queue's threads that run, but for those that ran before."""
-    running = set(threading.enumerate()) - but
-    return {thread.name for thread in running if thread.name.startswith("storefront-")}
+    names = {thread.name for thread in set(threading.enumerate()) - but}
+    return {name for name in names if name.startswith(THREADS)}
 
 
 def test_work_is_done_after_the_transaction_that_adds_it(database: Database) -> None:
