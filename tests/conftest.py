@@ -16,6 +16,7 @@ from storefront import Storefront
 from storefront.emulator import LocalPolar, Store
 from storefront.testing import ShopPolar, local_polar
 from tests.contract.recordings import REFERENCE_STORE
+from tests.demo_processes import free_port
 
 if TYPE_CHECKING:
     from tests.services import PostgreSQLServer, RedisServer
@@ -44,7 +45,9 @@ def _no_settings_from_outside() -> Iterator[None]:
 @pytest.fixture
 def reference_polar() -> Iterator[LocalPolar]:
     """A local Polar that sells the reference store; purchases settle at once."""
-    with LocalPolar(Store(json.loads(REFERENCE_STORE.read_text())), settle_seconds=0) as polar:
+    store = Store(json.loads(REFERENCE_STORE.read_text()))
+    # A port that nobody else is given: when it is stopped, nobody answers in its place.
+    with LocalPolar(store, port=free_port(), settle_seconds=0) as polar:
         yield polar
 
 
@@ -86,8 +89,14 @@ def make_site(tmp_path: Path) -> SiteMaker:
 @pytest.fixture
 def polar() -> Iterator[ShopPolar]:
     """The demo store; payments settle, and benefits are granted, at once."""
-    with local_polar() as running:
+    with local_polar(port=free_port()) as running:
         yield running
+
+
+@pytest.fixture
+def longest_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed is tried again as late as it may be: in no test at once, by chance."""
+    monkeypatch.setattr("storefront.work.queue.SystemRandom.uniform", lambda self, low, high: high)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -23,7 +24,7 @@ FLASK = ("-m", "flask", "--app", "app", "run", "--debug", "--port", "{port}")
 GUNICORN = ("-m", "gunicorn", "-w", "2", "-b", "127.0.0.1:{port}", "app:create_app()")
 GUNICORN_PRELOAD = (*GUNICORN, "--preload")
 #: The local Polar leaves three seconds after the last process of a site; this allows for a crowd.
-LEAVES_WITHIN_SECONDS = 6.0
+LEAVES_WITHIN_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,19 @@ class Demo:
         return requests.get(f"{self.url}{path}", allow_redirects=False, timeout=20)
 
 
+#: Below those that the system gives to who asks for any port, so that nobody is given one between
+#: its choice and its use. Each process of the tests has a thousand, and gives none twice.
+_ports = itertools.count(20_001 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]))
+
+
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
+    """A port of this machine that nobody listens on, and that nobody else is given."""
+    while True:
+        port = next(_ports)
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def is_listening(port: int) -> bool:
@@ -72,6 +81,14 @@ def is_listening(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def is_served(port: int) -> bool:
+    """Whether a server listens there, and not somebody who tries whether a port is free."""
+    if not is_listening(port):
+        return False
+    time.sleep(0.02)
+    return is_listening(port)
 
 
 def wait_until(is_so: Callable[[], object], seconds: float, what: str) -> None:
@@ -138,9 +155,7 @@ def demo(
         )
     running = Demo(process, port, polar_port, folder, log)
     try:
-        wait_until(
-            lambda: is_listening(port) or process.poll() is not None, 30, "the demo is served"
-        )
+        wait_until(lambda: is_served(port) or process.poll() is not None, 30, "the demo is served")
         assert process.poll() is None, running.printed
         yield running
     finally:

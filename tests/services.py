@@ -9,7 +9,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import REQUIRED
+from tests.demo_processes import free_port
 
 _PATIENCE = 60.0
 _names = count(1)
@@ -34,14 +34,6 @@ def need(what: str, path: str | None) -> str:
             pytest.fail(f"{what} is required, and is not installed")
         pytest.skip(f"{what} is not installed")
     return path
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(is_so: Callable[[], bool], what: str, seconds: float = _PATIENCE) -> None:

@@ -77,7 +77,7 @@ def small() -> Iterator[Scene]:
 
 def test_each_page_is_asked_for_once(large: Scene) -> None:
     """A list costs one request more than it has pages, several at once; the order is Polar's."""
-    large.shop.seconds = 0.02
+    large.shop.seconds = 0.1
     snapshot = large.read(concurrency=4)
     assert list(snapshot.product_records) == list(large.shop.products)
     assert list(snapshot.link_records) == list(large.shop.links)
@@ -99,9 +99,9 @@ def test_a_small_shop_is_two_requests(small: Scene) -> None:
 
 def test_progress_never_goes_back(large: Scene) -> None:
     """Neither what was read nor what there is becomes less, also when a walk is repeated."""
-    large.leaves_out("/products/", id_of(1, 7), times=3)
-    calls: list[tuple[int, int]] = []
     previous = large.read()
+    large.leaves_out("/products/", id_of(1, 7), times=2)
+    calls: list[tuple[int, int]] = []
     large.read(previous, progress=lambda done, total: calls.append((done, total)))
     assert calls == sorted(calls)
     assert calls == sorted(calls, key=lambda call: call[1])

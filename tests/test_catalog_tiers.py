@@ -119,19 +119,19 @@ def test_a_request_does_no_io(reference_polar: LocalPolar, site_of: Machine) -> 
 def test_no_thread_outlives_its_site(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
     """The watcher of an app that is gone ends."""
 
-    def watchers() -> int:
-        return sum(thread.name == "storefront-watch" for thread in threading.enumerate())
+    def watchers() -> set[threading.Thread]:
+        return {each for each in threading.enumerate() if each.name == "storefront-watch"}
 
-    gc.collect()
     before = watchers()
     apps = [make_site(reference_polar) for _ in range(5)]
     for app in apps:
         get_state(app).catalog.current()
-    assert watchers() > before
+    ours = watchers() - before
+    assert len(ours) == 5
     apps.clear()
     del app
     gc.collect()
-    wait_until(lambda: watchers() <= before, "the watchers end")
+    wait_until(lambda: not ours & watchers(), "the watchers end")
 
 
 # One reading
@@ -213,10 +213,10 @@ def test_a_lease_runs_out(
     database = migrated(postgres_url, tmp_path)
     store = store_of(site_of("a", STOREFRONT_DATABASE_URL=postgres_url))
     name = f"sync:{store.status().shop}"
+    started = time.monotonic()
     with database.writing() as connection:
         soon = now(connection) + timedelta(seconds=2)
         connection.execute(leases.insert().values(name=name, holder="dead:1:x", until=soon))
-    started = time.monotonic()
     store.current()
     assert 1 < time.monotonic() - started < 10
 
@@ -419,7 +419,7 @@ def test_redis_comes_and_goes(
         wait_until(shows(two, "while-it-hung"), "the other machine has it", 30)
         redis_server.flush()
         wait_until(lambda: _has_stamp(redis_server, one, two), "the flushed Redis is filled", 20)
-    assert max(slow) < 0.5
+    assert max(slow) < 0.9  # a look into the cache is waited for longer
     said = [record.message for record in caplog.records if "The cache" in record.message]
     assert 2 <= sum("does not answer" in message for message in said) <= 4
     assert 2 <= sum("answers again" in message for message in said) <= 4
@@ -456,7 +456,7 @@ def test_postgresql_comes_and_goes(
         for _ in range(50):
             started = time.monotonic()
             assert len(two.current()) == 12
-            assert time.monotonic() - started < 0.5
+            assert time.monotonic() - started < 1.8  # and one into the database
             time.sleep(0.02)
         back()
         for store in (one, two):

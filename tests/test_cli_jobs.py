@@ -56,7 +56,7 @@ class Site:
 
 
 @pytest.fixture
-def site(reference_polar: LocalPolar, make_site: SiteMaker) -> Iterator[Site]:
+def site(reference_polar: LocalPolar, make_site: SiteMaker, longest_pauses: None) -> Iterator[Site]:
     """Such a site, with a catalogue."""
     app = make_site(reference_polar, POLAR_WEBHOOK_SECRET=SECRET)
     run(app, "sync")

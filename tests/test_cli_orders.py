@@ -111,6 +111,7 @@ def test_what_is_known_of_orders(site: Site, polar: ShopPolar) -> None:
     assert "reconcile" in site.run("show", "nope", code=2).stderr
 
 
+@pytest.mark.usefixtures("longest_pauses")
 def test_what_was_given_up_is_tried_again(site: Site, polar: ShopPolar) -> None:
     """Parked orders are shown with the reason, and done when they are tried again."""
     site.failing = True

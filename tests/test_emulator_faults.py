@@ -104,7 +104,7 @@ def test_drip_headers(polar: LocalPolar) -> None:
 
 def test_drip_body(polar: LocalPolar) -> None:
     """The headers come at once, the body byte by byte."""
-    polar.faults.set("drip-body", 0.0005)
+    polar.faults.set("drip-body", 0.02)
     pieces = list(raw(polar, "/v1/nothing"))
     assert b"404" in pieces[0]
     assert b"".join(pieces).endswith(b'{"detail":"Not Found"}')

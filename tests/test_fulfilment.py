@@ -114,7 +114,7 @@ def test_a_failed_attempt_leaves_nothing(at: Bench, caplog: pytest.LogCaptureFix
     assert "canary" not in caplog.text + error
     assert at.entry(order_id).state == "due"
     mended.set()
-    at.queue.retry("order", str(order_id))
+    at.retry(order_id)
     at.work()
     assert at.noted() == [order_id]
     assert {key for key, _ in seen} == {f"order-{order_id}"}
@@ -137,7 +137,7 @@ def test_the_transaction_is_the_ledgers(at: Bench, ending: str) -> None:
     assert at.entry(order_id).state == "due"
     assert "ledger" in str(at.waiting().last_error)
     at.registered.order = note
-    at.queue.retry("order", str(order_id))
+    at.retry(order_id)
     at.work()
     assert at.noted() == [order_id]
 
@@ -196,8 +196,9 @@ def test_while_polar_is_down_the_body_serves(
     order_id = sqlite.bought().order_id
     body = sqlite.body(order_id)
     sqlite.polar.stop()
-    sqlite.desk.hear("order.paid", body)
-    assert "canary@example.com" in everything(sqlite)
+    with sqlite.inbox.by_hand(), sqlite.queue.by_hand():
+        sqlite.desk.hear("order.paid", body)
+        assert "canary@example.com" in everything(sqlite)
     sqlite.work()
     assert got[0].order.customer is not None
     assert got[0].order.customer.email == "canary@example.com"
@@ -303,9 +304,10 @@ def test_after_the_last_attempt_it_is_parked(
 
     sqlite.registered.order = fail
     order_id = str(sqlite.bought().order_id)
-    sqlite.desk.hear("order.paid", sqlite.body(order_id))
-    with sqlite.database.writing() as connection:
-        connection.execute(jobs.update().values(attempts=35))
+    with sqlite.queue.by_hand():  # so that the next attempt is the last
+        sqlite.desk.hear("order.paid", sqlite.body(order_id))
+        with sqlite.database.writing() as connection:
+            connection.execute(jobs.update().values(attempts=35))
     with caplog.at_level(logging.ERROR):
         sqlite.work()
     assert "given up" in caplog.text
@@ -320,9 +322,10 @@ def test_after_the_last_attempt_it_is_parked(
 def test_lost_work_is_found_again(sqlite: Bench) -> None:
     """An order that is due and has no job gets one when the ledger is compared."""
     order_id = str(sqlite.bought().order_id)
-    sqlite.desk.hear("order.paid", sqlite.body(order_id))
-    with sqlite.database.writing() as connection:
-        connection.execute(jobs.delete())
+    with sqlite.queue.by_hand():
+        sqlite.desk.hear("order.paid", sqlite.body(order_id))
+        with sqlite.database.writing() as connection:
+            connection.execute(jobs.delete())
     assert sqlite.reconciliation.look().due == 1
     sqlite.work()
     assert sqlite.noted() == [order_id]

@@ -17,7 +17,8 @@ import requests
 
 import storefront
 from tests.conftest import REQUIRED
-from tests.test_readme import fetch, free_port, wait_until_gone
+from tests.demo_processes import free_port
+from tests.test_readme import fetch, wait_until_gone
 
 PACKAGE = Path(storefront.__file__).parent
 ROOT = PACKAGE.parent

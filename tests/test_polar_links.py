@@ -533,6 +533,7 @@ def test_a_url_is_refused_here_or_kept_there(
         return
     assert kept is not None
     assert kept.startswith("https://")
-    path = url.split("/", 3)[3].replace("%7BCHECKOUT_ID%7D", "{CHECKOUT_ID}")
+    path = url.split("/", 3)[3]
     if "." not in path and "%2e" not in path.lower():  # dots are steps, and take some of it away
-        assert kept.count("{CHECKOUT_ID}") == path.count("{CHECKOUT_ID}")
+        whole = url.replace("%7BCHECKOUT_ID%7D", "{CHECKOUT_ID}")
+        assert kept.count("{CHECKOUT_ID}") == whole.count("{CHECKOUT_ID}")

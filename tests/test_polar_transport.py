@@ -428,9 +428,17 @@ def test_connections_are_kept(start: Start) -> None:
 
 def test_a_closed_connection_is_replaced(start: Start) -> None:
     """A connection that the server closed while it lay idle makes no call fail."""
-    transport, server = start(ends(answer({})))
+    ended = threading.Semaphore(0)
+
+    def answer_and_end(connection: socket.socket, request: Request, over: threading.Event) -> None:
+        connection.sendall(answer({}))
+        connection.shutdown(socket.SHUT_RDWR)
+        ended.release()
+
+    transport, server = start(answer_and_end)
     for _ in range(3):
         transport.request("GET", "/products/")
+        assert ended.acquire(timeout=PATIENCE)
         time.sleep(0.02)
     assert server.connections == 3
 

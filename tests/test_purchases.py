@@ -9,7 +9,7 @@ import pytest
 import requests
 from flask import Flask
 
-from storefront import Storefront, Visitor
+from storefront import Storefront, Visitor, get_state
 from storefront.emulator.app import Token
 from storefront.emulator.demo import demo_store
 from storefront.testing import ShopPolar, local_polar
@@ -136,6 +136,7 @@ def test_the_invoice(polar: ShopPolar, site: Flask) -> None:
 def test_an_invoice_that_is_not_drawn_up_yet(polar: ShopPolar, make_site: SiteMaker) -> None:
     """The page says so and asks again, with a button for it, until it leads to the invoice."""
     site = make_site(polar, SECRET_KEY=KEY, STOREFRONT_PAGE_TIMEOUT_SECONDS=1)
+    get_state(site).catalog.sync()
     client = site.test_client()
     bought = by_buy(polar, client)
     where = f"/shop/success/invoice?checkout_id={bought.checkout_id}"

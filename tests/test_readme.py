@@ -33,6 +33,7 @@ from storefront.signals import send, subscription_updated
 from storefront.testing import ShopPolar, local_polar
 from storefront.urls import success_url
 from tests.conftest import SiteMaker
+from tests.demo_processes import free_port
 from tests.faults.prove import PROOFS
 from tests.test_success import open_checkout, pay
 
@@ -124,13 +125,6 @@ def test_no_block_goes_unrun() -> None:
 
 
 # The site in one file
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def listens(port: int) -> bool:

@@ -325,6 +325,7 @@ def test_recorded_ends(
 def test_polar_out_of_reach(reference_polar: LocalPolar, make_site: SiteMaker) -> None:
     """When Polar can't be asked the buyer is told that the purchase is safe, and it asks again."""
     app = make_site(reference_polar, SECRET_KEY="x", STOREFRONT_PAGE_TIMEOUT_SECONDS=1)
+    get_state(app).catalog.sync()
     client = app.test_client()
     begin(reference_polar, client, FREE)
     reference_polar.stop()

@@ -138,6 +138,7 @@ def test_there_is_one_job_for_a_key(database: Database) -> None:
     assert [job.kind for job in queue.waiting()] == ["other"]
 
 
+@pytest.mark.usefixtures("longest_pauses")
 def test_a_failure_undoes_and_is_tried_again(database: Database, caplog: Any) -> None:
     """What a failed attempt wrote is gone; the next one is the second; nothing private is kept."""
     queue = make(database)

@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 import zlib
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
@@ -21,6 +22,16 @@ _CHUNK: Final = 64 * 1024
 _MEGABYTE: Final = 1024 * 1024
 _GARBAGE: Final = bytes(range(256)) * 8
 _END_OF_HEADERS: Final = b"\r\n\r\n"
+
+
+@lru_cache(maxsize=4)
+def packed_bomb(megabytes: int) -> bytes:
+    """JSON that unpacks to so much; packing it takes seconds."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = packer.compress(b'"')
+    for _ in range(megabytes):
+        packed += packer.compress(b"a" * _MEGABYTE)
+    return packed + packer.compress(b'"') + packer.flush()
 
 
 class Handler(WSGIRequestHandler):
@@ -111,11 +122,7 @@ class Handler(WSGIRequestHandler):
 
     def _send_bomb(self, megabytes: int) -> None:
         """A small answer that unpacks to a large one."""
-        packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-        packed = packer.compress(b'"')
-        for _ in range(megabytes):
-            packed += packer.compress(b"a" * _MEGABYTE)
-        packed += packer.compress(b'"') + packer.flush()
+        packed = packed_bomb(megabytes)
         headers = b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
         self.wfile.write(b"HTTP/1.1 200 OK\r\n" + _JSON + headers + packed)
 

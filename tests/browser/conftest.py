@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser.driving import CHROMIUM, chromium
 from tests.browser.staging import Stage, staged
 from tests.conftest import REQUIRED
-from tests.demo_processes import Demo, demo
+from tests.demo_processes import Demo, demo, wait_until
+
+#: Seconds that a busy machine may take: what never comes fails all the same.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="package")
@@ -29,6 +32,7 @@ def browser() -> Iterator[Browser]:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The demo, as ``make run`` serves it."""
     with demo(tmp_path_factory.mktemp("demo")) as running:
+        wait_until(lambda: running.get("/shop/").status_code == 200, 30, "it has its catalogue")
         yield running
 
 

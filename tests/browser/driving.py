@@ -124,6 +124,8 @@ def assert_fits(page: Page) -> None:
 
 def scroll(page: Page, pixels: int) -> None:
     """Turn the wheel, and wait until the page has gone as far as that or it can go."""
+    # A page that was not drawn yet does not hear the wheel.
+    page.evaluate("async () => { for (const _ of '123') await new Promise(requestAnimationFrame) }")
     page.mouse.move(100, 100)
     page.mouse.wheel(0, pixels)
     far = "[scrollY + 2, document.documentElement.scrollHeight - innerHeight]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import ssl
 import subprocess
@@ -28,14 +29,20 @@ _NODE = Path(__file__).with_name("node")
 def overlay_script() -> Path:
     """The script of `@polar-sh/checkout`, installed by npm when it is first wanted."""
     script = _NODE / "node_modules/@polar-sh/checkout/dist/embed.global.js"
-    if not script.exists():
-        npm = need("npm", shutil.which("npm"))
-        command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1"]
-        done = subprocess.run(command, cwd=_NODE, check=False, capture_output=True, text=True)
-        if done.returncode and "npm" not in REQUIRED:
-            pytest.skip("npm ci failed")
-        assert done.returncode == 0, done.stderr
+    with (_NODE / "package.json").open() as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # another process of the tests may be at it
+        if not script.exists():
+            _install()
     return script
+
+
+def _install() -> None:
+    npm = need("npm", shutil.which("npm"))
+    command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1"]
+    done = subprocess.run(command, cwd=_NODE, check=False, capture_output=True, text=True)
+    if done.returncode and "npm" not in REQUIRED:
+        pytest.skip("npm ci failed")
+    assert done.returncode == 0, done.stderr
 
 
 class _Quiet(WSGIRequestHandler):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import requests
@@ -122,6 +123,8 @@ def staged(
 
     ``stock`` changes the store before the site is there, which reads the catalogue on its own.
     """
+    # Two browsers share a machine of two cores.
+    settings = {"STOREFRONT_PAGE_TIMEOUT_SECONDS": 20, **settings}
     port = free_port()
     shop_url = f"http://127.0.0.1:{port}/shop"
     with LocalPolar(Store(demo_store(shop_url)), settle_seconds=settle_seconds) as polar:
@@ -141,7 +144,8 @@ def site_for(polar_url: str, folder: Path, *, plain: bool = False, **settings: A
         **settings,
     }
     if not plain:
-        return create_app(config)
+        with patch("app.HERE", folder):  # each has an instance folder of its own
+            return create_app(config)
     app = Flask("plain", root_path=str(folder), instance_path=str(folder / "instance"))
     app.config.update(config)
     # Browsers ask each new site for it once, and complain when it is not there.

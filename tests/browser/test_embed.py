@@ -227,7 +227,11 @@ def test_sites_that_may_not_frame_it(
     """
     for allowed, shown in (("https://other.example.com", False), (blog.url, True)):
         app = site_for(
-            plain_stage.polar.url, tmp_path, plain=True, STOREFRONT_EMBED_ANCESTORS=allowed
+            plain_stage.polar.url,
+            tmp_path,
+            plain=True,
+            STOREFRONT_EMBED_ANCESTORS=allowed,
+            STOREFRONT_PAGE_TIMEOUT_SECONDS=20,
         )
         app.after_request(_deny_frames)
         with serving(app, free_port()) as url:
@@ -264,7 +268,8 @@ def test_the_page_with_the_code(browser: Browser, stage: Stage, plain_stage: Sta
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         watcher = Watcher(context, on.url, on.polar.url)
         page = context.new_page()
-        page.goto(f"{on.shop_url}embed-code/northlight")
+        # It is left soon: what it shows has come by then.
+        page.goto(f"{on.shop_url}embed-code/northlight", wait_until="networkidle")
         page.get_by_label("Layout").select_option("row")
         page.get_by_label("Colour of the button").fill("#7a2048")
         page.get_by_label("utm_source").fill("blog")
@@ -284,7 +289,8 @@ def test_the_page_with_the_code(browser: Browser, stage: Stage, plain_stage: Sta
 
 def test_code_runs_from_left_to_right(browser: Browser, plain_stage: Stage, tmp_path: Path) -> None:
     """Also where one reads from the right; and the picture of a code keeps its shape."""
-    app = site_for(plain_stage.polar.url, tmp_path, plain=True, STOREFRONT_LOCALE="ar")
+    settings = {"STOREFRONT_LOCALE": "ar", "STOREFRONT_PAGE_TIMEOUT_SECONDS": 20}
+    app = site_for(plain_stage.polar.url, tmp_path, plain=True, **settings)
     with serving(app, free_port()) as url:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(f"{url}/shop/embed-code/northlight")

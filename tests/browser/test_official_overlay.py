@@ -17,8 +17,8 @@ from storefront.emulator.demo import demo_store
 from tests.browser.driving import DECLINED_CARD, GOOD_CARD
 from tests.browser.official import SANDBOX, behind_tls, overlay_script, seeing_sandbox
 from tests.browser.staging import serving
+from tests.demo_processes import free_port
 from tests.hosted_pages import link_url, new_email
-from tests.services import free_port
 
 pytestmark = pytest.mark.browser
 

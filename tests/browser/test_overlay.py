@@ -28,8 +28,8 @@ from tests.browser.driving import (
 )
 from tests.browser.official import SANDBOX, behind_tls, overlay_script, seeing_sandbox
 from tests.browser.staging import Stage, serving, site_for, staged
+from tests.demo_processes import free_port
 from tests.hosted_pages import new_email
-from tests.services import free_port
 from tests.test_readme import block
 
 pytestmark = pytest.mark.browser
@@ -642,7 +642,8 @@ class Own:
 
 
 def _own_site(stage: Stage, folder: Path, **settings: Any) -> tuple[Flask, dict[str, list[str]]]:
-    app = site_for(stage.polar.url, folder, plain=True, **settings)
+    patient = {"STOREFRONT_PAGE_TIMEOUT_SECONDS": 20, **settings}
+    app = site_for(stage.polar.url, folder, plain=True, **patient)
     app.add_url_rule("/own", "own", lambda: render_template_string(OWN_PAGE))
     with app.test_request_context():
         return app, csp_directives(overlay=True)

@@ -79,14 +79,14 @@ def test_a_purchase_is_clicked_through(
 
 def test_the_receipt_comes_by_itself(browser: Browser, tmp_path: Path) -> None:
     """Without scripts the waiting page turns into the receipt when the payment has settled."""
-    with staged(tmp_path, settle_seconds=3) as slow:
+    with staged(tmp_path, settle_seconds=6) as slow:
         context = browser.new_context(java_script_enabled=False)
         page = context.new_page()
         secret = begin(page, slow.shop_url, "northlight")
         slow.pay(secret)
         page.goto(slow.success_url(secret))
         expect(page.get_by_role("heading")).to_have_text("Your payment is being confirmed")
-        expect(page.get_by_role("heading", name="Thank you")).to_be_visible(timeout=10_000)
+        expect(page.get_by_role("heading", name="Thank you")).to_be_visible(timeout=30_000)
         context.close()
 
 

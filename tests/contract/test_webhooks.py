@@ -16,6 +16,7 @@ import requests
 from storefront.emulator import LocalPolar, Store, Webhook
 from storefront.emulator.signatures import sign, signing_key
 from tests.contract.recordings import REFERENCE_STORE, Recording, load
+from tests.demo_processes import free_port
 
 SECRET = "whsec_fixture_0000000000000000000000000000000"
 STANDARD_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -244,8 +245,8 @@ def test_a_redirect_is_a_failure_and_is_not_followed(shop: Shop) -> None:
 
 def test_nobody_there_is_a_failure_without_a_status() -> None:
     """Where nothing listens the delivery is noted without a status, and with the reason."""
-    with listening() as shop:
-        pass
+    shop = Shop()
+    shop.url = f"http://127.0.0.1:{free_port()}"
     with polar_for(shop, retry_after=()) as polar:
         rename(polar)
         (delivery,) = listed(polar)

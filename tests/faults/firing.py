@@ -13,10 +13,10 @@ from playwright.sync_api import Error
 
 from tests.browser.driving import CHROMIUM, QUIET, chromium
 from tests.browser.staging import serving
+from tests.demo_processes import free_port
 from tests.faults.corpus import load
 from tests.faults.harness import Figure
 from tests.faults.hostile_shop import hostile_seed, hostile_site, raw, sample
-from tests.services import free_port
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -108,8 +108,10 @@ def fired(folder: Path, *, every: int, browser: Browser | None = None) -> Figure
                         watcher.see(address)
                         continue
                     # What runs there may well lead the window away, or break it.
-                    with suppress(Error):
-                        control.see(address, patient=False)
+                    for _ in range(3):
+                        with suppress(Error):
+                            control.see(address, patient=False)
+                            break
     problems, shown = watcher.problems, watcher.shown
     fires = len({where for what, where in control.fired})
     return Figure(

@@ -112,7 +112,9 @@ def cache_files(folder: Path, *, pause: float) -> Figure:
 
     def delete(sites: Sequence[Site]) -> None:
         for site in sites:
-            shutil.rmtree(site.instance / "storefront-cache")
+            # Away at once, for the site goes on writing.
+            gone = (site.instance / "storefront-cache").rename(site.folder / "gone")
+            shutil.rmtree(gone)
 
     blows = {"filled with rubbish": fill, "deleted": delete}
     return spoiled(folder, "cache files", blows, pause=pause)

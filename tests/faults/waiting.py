@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from storefront.emulator.misbehaving import packed_bomb
 from storefront.testing import Fault
 from tests.faults.harness import CONTROL, Figure, Load, Site, ask_at_once, polar, seed, visit
 
@@ -61,6 +62,9 @@ def waiting(
     of a page that has nothing to do with the shop, asked for at the same time: machines are slow.
     """
     page, first, bought = _Worst(), _Worst(), _Worst()
+    for way in ways:
+        if way.kind == "bomb":
+            packed_bomb(int(way.amount))  # now, and not while visitors wait
     with polar(seed(20)) as upstream:
         paid = upstream.served.purchase("Item 1", email="jane@example.com")
         # With what may prove who bought: without it Polar would not be asked.
