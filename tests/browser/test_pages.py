@@ -52,18 +52,20 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @contextmanager
 def staying(page: Page) -> Iterator[None]:
-    """A page that goes on by itself stays: where it would go is not answered. Then it is left."""
+    """A page that goes on by itself stays: there is nothing where it would go. Then it is left."""
 
-    def hold(route: Route) -> None:
-        if not route.request.is_navigation_request():
+    def stay(route: Route) -> None:
+        if route.request.is_navigation_request():
+            route.fulfill(status=204)
+        else:
             route.continue_()
 
-    page.route("**/*", hold)
+    page.route("**/*", stay)
     try:
         yield
     finally:
-        page.goto("about:blank")
         page.unroute("**/*")
+        page.goto("about:blank")
 
 
 def look_over(page: Page) -> None:
