@@ -24,7 +24,7 @@ FLASK = ("-m", "flask", "--app", "app", "run", "--debug", "--port", "{port}")
 GUNICORN = ("-m", "gunicorn", "-w", "2", "-b", "127.0.0.1:{port}", "app:create_app()")
 GUNICORN_PRELOAD = (*GUNICORN, "--preload")
 #: The local Polar leaves three seconds after the last process of a site; this allows for a crowd.
-LEAVES_WITHIN_SECONDS = 15.0
+LEAVES_WITHIN_SECONDS = 6.0
 
 
 @dataclass(frozen=True)

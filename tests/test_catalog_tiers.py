@@ -419,7 +419,7 @@ def test_redis_comes_and_goes(
         wait_until(shows(two, "while-it-hung"), "the other machine has it", 30)
         redis_server.flush()
         wait_until(lambda: _has_stamp(redis_server, one, two), "the flushed Redis is filled", 20)
-    assert max(slow) < 0.9  # a look into the cache is waited for longer
+    assert max(slow) < 0.5
     said = [record.message for record in caplog.records if "The cache" in record.message]
     assert 2 <= sum("does not answer" in message for message in said) <= 4
     assert 2 <= sum("answers again" in message for message in said) <= 4
@@ -456,7 +456,7 @@ def test_postgresql_comes_and_goes(
         for _ in range(50):
             started = time.monotonic()
             assert len(two.current()) == 12
-            assert time.monotonic() - started < 1.8  # and one into the database
+            assert time.monotonic() - started < 0.5
             time.sleep(0.02)
         back()
         for store in (one, two):

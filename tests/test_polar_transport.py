@@ -43,7 +43,7 @@ CUSTOMER = "polar_cst_canary7Wq2Zx9"
 #: For what never comes.
 DEADLINE = 0.4
 #: How much later a busy machine may be.
-GRACE = 2.0
+GRACE = 0.5
 #: For what comes, however busy the machine.
 PATIENCE = 20.0
 

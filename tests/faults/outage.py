@@ -112,7 +112,7 @@ def forks(folder: Path, *, times: int) -> Figure:
         f"{times} sites of gunicorn --preload forked while they imported: all refreshed, "
         f"{stale} failed pages, the slowest took {slowest:.2f} s",
         "all refresh, none hangs",
-        stale == 0 and slowest < 10,
+        stale == 0 and slowest < 5,
     )
 
 
