@@ -100,9 +100,11 @@ def test_a_small_shop_is_two_requests(small: Scene) -> None:
 def test_progress_never_goes_back(large: Scene) -> None:
     """Neither what was read nor what there is becomes less, also when a walk is repeated."""
     previous = large.read()
+    once = len(large.shop.asked)
     large.leaves_out("/products/", id_of(1, 7), times=2)
     calls: list[tuple[int, int]] = []
     large.read(previous, progress=lambda done, total: calls.append((done, total)))
+    assert len(large.shop.asked) > 2 * once, "the list is walked again"
     assert calls == sorted(calls)
     assert calls == sorted(calls, key=lambda call: call[1])
     assert calls[-1] == (2500, 2500)
